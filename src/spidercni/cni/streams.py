@@ -1,0 +1,68 @@
+"""The standard streams of a plugin: nothing reaches stdout but the one document."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from spidercni.errors import UnreadableInput
+
+
+class Streams(NamedTuple):
+    """File descriptors: where the configuration comes from and where the document goes to."""
+
+    stdin: int
+    document: int
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Write the document at once and whole.
+
+        Raises OSError when the reader is gone: the caller must not report success then.
+        """
+        rest = memoryview(json.dumps(document).encode() + b"\n")
+        while rest:
+            rest = rest[os.write(self.document, rest) :]
+
+
+def take_over() -> Streams:
+    """Keep stdout for the document: file descriptor 1 becomes a second stderr.
+
+    Libraries and children that print cannot spoil the document then. Descriptors 0 and 2 are opened on /dev/null
+    where the caller closed them, so that no file of ours takes their number.
+    Raises OSError when there is no stdout: there is no way to answer then.
+    """
+    for number in (0, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            _open_null(number)
+    document = os.dup(1)
+    os.dup2(2, 1)
+    return Streams(stdin=0, document=document)
+
+
+def _open_null(number: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)
+
+
+def read_all(descriptor: int, limit: int) -> bytes:
+    """Read to the end.
+
+    Raises UnreadableInput (code 5), also when there is more than `limit` bytes.
+    """
+    chunks = []
+    left = limit
+    try:
+        while chunk := os.read(descriptor, 1 << 20):
+            chunks.append(chunk)
+            left -= len(chunk)
+            if left < 0:
+                raise UnreadableInput(f"standard input has more than {limit} bytes", "is this a network configuration?")
+    except OSError as error:
+        raise UnreadableInput("standard input cannot be read", error.strerror or str(error)) from error
+    return b"".join(chunks)

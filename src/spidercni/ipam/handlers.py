@@ -1,0 +1,146 @@
+"""ADD, DEL, CHECK, STATUS and GC of the IPAM plugin. Each is a coroutine on a request and a context.
+
+What a verb promises is in its docstring. DEL and GC look at nothing but the store: a pool that was removed or broken
+since the ADD must not keep an address from being released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from typing import Any, NamedTuple
+
+from spidercni.cni.request import Request, valid_attachments
+from spidercni.cni.result import Ip, IpamResult, Route, previous_addresses, render
+from spidercni.errors import AllocationDrift, AllocationMissing, InvalidConfig, NotServing, SpidercniError
+from spidercni.ipam import candidates as pools
+from spidercni.ipam import config as configs
+from spidercni.ipam.allocate import Wish, allocate
+from spidercni.ipam.candidates import Asker, Candidate, Catalog
+from spidercni.ipam.config import IpamConfig, StoreConfig
+from spidercni.ipam.store import Store
+from spidercni.model.allocation import Allocation, Owner
+from spidercni.settings import Settings
+
+
+class Context(NamedTuple):
+    """What handlers need of the world."""
+
+    settings: Settings
+    clock: Callable[[], float]  # seconds since the epoch
+    open_store: Callable[[StoreConfig], Store]
+    read_catalog: Callable[[IpamConfig], Catalog]
+
+
+async def add(request: Request, context: Context) -> dict[str, Any]:
+    """Give the attachment one address of each family that its candidates serve, or nothing at all."""
+    config = configs.parse(request, context.settings)
+    args = configs.parse_arguments(request)
+    requested = configs.parse_requested(request, args)
+    owner = owner_of(request, args)
+    catalog = context.read_catalog(config)
+    candidates = pools.select(config, catalog, Asker(context.settings.node, owner.namespace))
+    pools.refuse_useless_requests(requested, candidates)
+    wish = Wish(request.attachment, owner, context.settings.node, context.clock())
+    async with context.open_store(config.store).session() as session:
+        allocations = await allocate(session, wish, candidates, requested)
+        # Built before the session ends: a result that cannot be made leaves no allocation.
+        return render(_result(allocations, catalog, config.clean_gateway), request.cni_version)
+
+
+async def delete(request: Request, context: Context) -> None:
+    """Release all that the attachment holds and nothing else; there may be nothing."""
+    store = context.open_store(configs.parse_store(request, context.settings))
+    await store.release(request.attachment)
+
+
+async def check(request: Request, context: Context) -> None:
+    """Tell whether the store and `prevResult` still agree about the attachment's addresses. Changes nothing."""
+    config = configs.parse(request, context.settings)
+    previous = previous_addresses(request.config)
+    if previous is None:
+        raise InvalidConfig("prevResult is missing", "CHECK compares the result of ADD with the store")
+    recorded = {
+        allocation.interface.ip for allocation in await context.open_store(config.store).attached(request.attachment)
+    }
+    if not recorded:
+        raise AllocationMissing(f"no address is recorded for {request.attachment}")
+    present = {interface.ip for interface in previous}
+    if lost := recorded - present:
+        raise AllocationDrift(
+            f"{_listed(lost)} of {request.attachment} is not in prevResult",
+            "another plugin has removed it, or DEL is due",
+        )
+    # Another plugin may have added addresses; those of our pools must be ours.
+    subnets = [pool.subnet for pool in (*config.pools, *context.read_catalog(config).manifests)]
+    strangers = {address for address in present - recorded if any(address in subnet for subnet in subnets)}
+    if strangers:
+        raise AllocationMissing(f"{_listed(strangers)} is not recorded for {request.attachment}")
+
+
+async def status(request: Request, context: Context) -> None:
+    """Tell whether an ADD could be served now: the store answers and each family has a pool with an address left."""
+    try:
+        config = configs.parse(request, context.settings)
+        catalog = context.read_catalog(config)
+        # Whether a namespace matches is known only with a pod.
+        candidates = pools.select(config, catalog, Asker(context.settings.node, pools.ANY_NAMESPACE))
+        store = context.open_store(config.store)
+        for family, choices in candidates.items():
+            if not await _any_free(store, choices):
+                names = ", ".join(candidate.pool.name for candidate in choices)
+                raise NotServing(f"all IP addresses used out: IPv{family} pools {names}")
+    except SpidercniError as error:
+        if isinstance(error, NotServing):
+            raise
+        raise NotServing(f"no ADD can be served: {error.summary}", error.details) from error
+
+
+async def collect(request: Request, context: Context) -> None:
+    """Release what this network on this node holds for attachments that the runtime does not list as valid.
+
+    Without a list nothing is released. A young record is spared: the runtime may not have known it yet.
+    """
+    valid = valid_attachments(request)
+    store_config = configs.parse_store(request, context.settings)
+    if valid is None:
+        return
+    now, grace = context.clock(), context.settings.gc_grace_seconds
+
+    def stale(allocation: Allocation) -> bool:
+        # By magnitude: after the clock was set back a record may be of the future.
+        return allocation.attachment not in valid and abs(now - allocation.allocated_at) >= grace
+
+    await context.open_store(store_config).collect(request.network, context.settings.node, stale)
+
+
+def owner_of(request: Request, args: Mapping[str, str]) -> Owner:
+    """Return who the address will belong to: the pod by its UID, else the container."""
+    uid = args.get("K8S_POD_UID")
+    identity = f"pod/{uid}" if uid else f"container/{request.environment.container_id}"
+    return Owner(identity, args.get("K8S_POD_NAMESPACE", ""), args.get("K8S_POD_NAME", ""))
+
+
+async def _any_free(store: Store, choices: tuple[Candidate, ...]) -> bool:
+    for candidate in choices:
+        if await store.has_free(candidate.pool, candidate.space):
+            return True
+    return False
+
+
+def _result(allocations: tuple[Allocation, ...], catalog: Catalog, clean_gateway: bool) -> IpamResult:
+    """Gateway and default route are those of the allocation's time; other routes are those of the pool today."""
+    by_name = {pool.name: pool for pool in (*catalog.inline, *catalog.manifests)}
+    routes: list[Route] = []
+    for allocation in allocations:
+        if allocation.gateway is not None and not clean_gateway:
+            routes.append(Route(ip_network("0.0.0.0/0" if allocation.family == 4 else "::/0"), allocation.gateway))
+        pool = by_name.get(allocation.pool)
+        if pool is not None and pool.family == allocation.family:
+            routes.extend(Route(route.destination, route.gateway) for route in pool.routes)
+    ips = tuple(Ip(allocation.interface, allocation.gateway) for allocation in allocations)
+    return IpamResult(ips, tuple(routes))
+
+
+def _listed(addresses: set[Any]) -> str:
+    return ", ".join(str(address) for address in sorted(addresses, key=lambda address: (address.version, int(address))))

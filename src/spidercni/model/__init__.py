@@ -1,0 +1,1 @@
+"""Values: frozen, checked when made, free of I/O."""
