@@ -96,7 +96,7 @@ class Database:
         Ends in a commit, or in a rollback when the block raises.
         Raises StoreUnavailable (11), StoreCorrupt (107).
         """
-        with self._translating():
+        with self.guarded():
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self.locked(fcntl.LOCK_EX):
                 if not self.path.exists():
@@ -117,7 +117,7 @@ class Database:
 
         Raises StoreUnavailable (11), StoreCorrupt (107).
         """
-        with self._translating():
+        with self.guarded():
             if not self.path.exists():
                 yield None
                 return
@@ -194,7 +194,7 @@ class Database:
         return connection
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
+    def guarded(self) -> Iterator[None]:
         """Turn errors of SQLite and of the file system into ours, by what an administrator can do."""
         try:
             yield

@@ -1,0 +1,51 @@
+"""`spidercni ctl check`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from spidercni.cli.ctl import NOT_THERE, UNUSABLE, Place, at_place
+from spidercni.errors import StoreCorrupt
+from spidercni.ipam.local import audit
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Rebuild the store from what can be read; the old file is kept aside.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@at_place
+def check(place: Place, repair: bool, yes: bool) -> None:
+    """Check the store. Status 0: all is well, 1: something is inconsistent, 3: the file is damaged."""
+    status = NOT_THERE
+    try:
+        found = audit.problems(place.database)
+    except StoreCorrupt as error:
+        found, status = [str(error)], UNUSABLE
+    if not found:
+        there = place.database.path.exists()
+        click.echo(f"{place.database.path}: " + ("all is well" if there else "there is no store yet"))
+        return
+    for problem in found:
+        click.echo(f"{place.database.path}: {problem}", err=True)
+    if not repair:
+        raise SystemExit(status)
+    if not yes:
+        click.confirm(
+            "Rebuild the store from what can be read? Addresses of running containers that cannot be read may be"
+            " given to others afterwards.",
+            abort=True,
+        )
+    _report(audit.repair(place.database, time.strftime("%Y%m%dT%H%M%S")))
+
+
+def _report(repaired: audit.Repaired) -> None:
+    click.echo(f"saved {repaired.saved} allocations; the old file is {repaired.kept_aside}")
+    for row in repaired.lost:
+        click.echo(f"lost: {row}", err=True)
+    if not repaired.complete:
+        click.echo(
+            "a part of the old file could not be read: restart the containers whose addresses are not in"
+            " `spidercni ctl address list`",
+            err=True,
+        )

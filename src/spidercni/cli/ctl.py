@@ -1,0 +1,68 @@
+"""`spidercni ctl`: the commands for people who run a node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import click
+
+from spidercni import settings
+from spidercni.cli.lazy import LazyGroup
+from spidercni.errors import SpidercniError
+from spidercni.ipam.local.database import Database
+
+NOT_THERE = 1
+UNUSABLE = 3
+
+
+@click.group(
+    cls=LazyGroup,
+    sources={
+        "pool": ("spidercni.cli.pools:pool", "Show pools and how much of them is used."),
+        "address": ("spidercni.cli.addresses:address", "Show and release addresses in use."),
+        "check": ("spidercni.cli.check:check", "Check the store; repair it with --repair."),
+    },
+)
+def ctl() -> None:
+    """Look at pools and addresses, check and repair the store."""
+
+
+class Place:
+    """Where the state of this machine lies, after options and settings."""
+
+    def __init__(self, data_dir: str | None, pools_dir: str | None) -> None:
+        current = settings.read(os.environ)
+        self.database = Database(os.path.abspath(data_dir or current.data_dir), current.lock_timeout_seconds)
+        self.pools_dir = pools_dir or current.pools_dir
+
+
+def at_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where to look, as its first argument `place`; turn errors into status 3."""
+
+    @click.option("--data-dir", type=click.Path(), help="Directory of the store.  [default: /var/lib/spidercni]")
+    @click.option("--pools-dir", type=click.Path(), help="Directory of manifests.  [default: /etc/spidercni/pools.d]")
+    @wraps(command)
+    def with_place(data_dir: str | None, pools_dir: str | None, **arguments: Any) -> None:
+        with failing():
+            command(Place(data_dir, pools_dir), **arguments)
+
+    return with_place
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """End the program with status 3 and the text of one of our errors."""
+    try:
+        yield
+    except SpidercniError as error:
+        fail(str(error), UNUSABLE)
+
+
+def fail(text: str, status: int) -> None:
+    """Say why on stderr and end the program."""
+    click.echo(f"spidercni: {text}", err=True)
+    raise SystemExit(status)

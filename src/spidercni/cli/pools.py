@@ -1,0 +1,85 @@
+"""`spidercni ctl pool`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+from spidercni.cli.ctl import NOT_THERE, Place, at_place, fail
+from spidercni.cli.output import Row, bar, emit, output_option, percent, table
+from spidercni.ipam.local import manifests
+from spidercni.ipam.local.usage import Usage, usages
+
+
+@click.group()
+def pool() -> None:
+    """Show pools and how much of them is used.
+
+    Pools are those of the manifests, and each inline pool of a network configuration that an ADD has used.
+    """
+
+
+@pool.command("list")
+@output_option
+@at_place
+def list_pools(place: Place, form: str) -> None:
+    """List the pools."""
+    found = _usages(place)
+    if form != "table":
+        emit(form, [_document(usage) for usage in found])
+        return
+    table(
+        ("NAME", "NETWORK", "SUBNET", "USED", "", "IN USE", "FREE", "TOTAL", "COOLING", "RESERVED"),
+        [
+            (
+                usage.pool.name,
+                usage.pool.scope or "-",
+                str(usage.pool.subnet),
+                bar(usage.in_use, usage.total - usage.reserved),
+                percent(usage.in_use, usage.total - usage.reserved),
+                str(usage.in_use),
+                str(usage.free),
+                str(usage.total),
+                str(usage.cooling),
+                str(usage.reserved),
+            )
+            for usage in found
+        ],
+    )
+
+
+@pool.command("show")
+@click.argument("name")
+@output_option
+@at_place
+def show_pool(place: Place, name: str, form: str) -> None:
+    """Show the pool NAME: its fields and its use."""
+    found = [_document(usage) for usage in _usages(place) if usage.pool.name == name]
+    if not found:
+        fail(f"there is no pool {name!r}; `spidercni ctl pool list` shows them", NOT_THERE)
+    if form == "table":
+        # Fields of fields read best as YAML.
+        form = "yaml"
+        found = found if len(found) > 1 else found[:1]
+    emit(form, found[0] if len(found) == 1 else found)
+
+
+def _usages(place: Place) -> Sequence[Usage]:
+    pools, reserved = manifests.read(place.pools_dir)
+    return usages(place.database, pools, reserved)
+
+
+def _document(usage: Usage) -> Row:
+    return {
+        "name": usage.pool.name,
+        "network": usage.pool.scope or None,
+        "spec": json.loads(usage.pool.spec_json),
+        "total": usage.total,
+        "reserved": usage.reserved,
+        "allocated": usage.allocated,
+        "inUse": usage.in_use,
+        "cooling": usage.cooling,
+        "free": usage.free,
+    }

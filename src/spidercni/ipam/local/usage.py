@@ -1,0 +1,71 @@
+"""How much of each pool is used: for people, counted with intervals, right for a /64 too."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from spidercni.ipam.local.database import Database
+from spidercni.ipam.local.runs import decode, encode
+from spidercni.model.intervals import Interval, IntervalSet
+from spidercni.model.pool import Pool, parse_pool
+
+
+class Usage(NamedTuple):
+    """Counts of one pool, in addresses."""
+
+    pool: Pool
+    total: int  # what its ips name, less excludeIPs
+    reserved: int  # of these, what is reserved
+    allocated: int  # recorded as given by this pool, also where its ips have changed since
+    in_use: int  # of its total, in use through whichever pool
+    cooling: int  # of its total, released a short while ago
+    free: int  # of its total, neither reserved nor in use
+
+
+def usages(database: Database, manifests: Iterable[Pool], reserved: Mapping[int, IntervalSet]) -> list[Usage]:
+    """Return the use of the manifests' pools and of every inline pool that an ADD has met.
+
+    Raises StoreUnavailable (11), StoreCorrupt (107).
+    """
+    pools = {(pool.scope, pool.name): pool for pool in manifests}
+    with database.read() as connection:
+        if connection is not None:
+            for scope, name, spec in connection.execute("SELECT scope, name, spec FROM pool").fetchall():
+                pools.setdefault((scope, name), parse_pool(name, json.loads(spec), f"pool {name}", scope))
+        return [_usage(connection, pools[key], reserved) for key in sorted(pools)]
+
+
+def _usage(connection: sqlite3.Connection | None, pool: Pool, reserved: Mapping[int, IntervalSet]) -> Usage:
+    set_aside = pool.space & reserved.get(pool.family, IntervalSet())
+    in_use, cooling, allocated = IntervalSet(), IntervalSet(), 0
+    if connection is not None:
+        in_use = pool.space & _within(connection, "address", pool)
+        cooling = pool.space & _within(connection, "cooling", pool)
+        (allocated,) = connection.execute(
+            "SELECT count(*) FROM address WHERE pool = ? AND family = ? AND (? = '' OR network = ?)",
+            (pool.name, pool.family, pool.scope, pool.scope),
+        ).fetchone()
+    return Usage(
+        pool=pool,
+        total=pool.space.size(),
+        reserved=set_aside.size(),
+        allocated=allocated,
+        in_use=in_use.size(),
+        cooling=cooling.size(),
+        free=(pool.space - set_aside - in_use).size(),
+    )
+
+
+def _within(connection: sqlite3.Connection, table: str, pool: Pool) -> IntervalSet:
+    """Return the numbers of a table's keys that lie in the pool's subnet."""
+    ends = (
+        encode(pool.family, int(pool.subnet.network_address)),
+        encode(pool.family, int(pool.subnet.broadcast_address)),
+    )
+    numbers = [
+        decode(key)[1] for (key,) in connection.execute(f"SELECT key FROM {table} WHERE key BETWEEN ? AND ?", ends)
+    ]
+    return IntervalSet(Interval(number, number) for number in numbers)
