@@ -28,7 +28,7 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of subcommands without importing them."""
         own = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
         rows = sorted([*own, *((name, line) for name, (_, line) in self._sources.items())])

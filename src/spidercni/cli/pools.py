@@ -59,11 +59,8 @@ def show_pool(place: Place, name: str, form: str) -> None:
     found = [_document(usage) for usage in _usages(place) if usage.pool.name == name]
     if not found:
         fail(f"there is no pool {name!r}; `spidercni ctl pool list` shows them", NOT_THERE)
-    if form == "table":
-        # Fields of fields read best as YAML.
-        form = "yaml"
-        found = found if len(found) > 1 else found[:1]
-    emit(form, found[0] if len(found) == 1 else found)
+    # Fields of fields read best as YAML. Several networks may have a pool of that name inline.
+    emit("yaml" if form == "table" else form, found[0] if len(found) == 1 else found)
 
 
 def _usages(place: Place) -> Sequence[Usage]:

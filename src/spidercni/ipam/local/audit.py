@@ -7,7 +7,7 @@ the new one takes its name. Nothing is ever deleted from the only copy (INV-STOR
 from __future__ import annotations
 
 import fcntl
-import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -85,15 +85,16 @@ def repair(database: Database, suffix: str) -> Repaired:
     Raises StoreUnavailable (11).
     """
     with database.guarded(), database.locked(fcntl.LOCK_EX):
+        aside = Path(f"{database.path}.damaged-{suffix}")
+        journal = Path(f"{database.path}-journal")
+        shutil.copy2(database.path, aside)
+        if journal.exists():
+            shutil.copy2(journal, f"{aside}-journal")
         rows, complete = _salvage(database.path)
         new = database.create_beside(f"{database.path.name}.new")
         saved, lost = _fill(new, rows)
-        aside = Path(f"{database.path}.damaged-{suffix}")
-        os.link(database.path, aside)
-        # A journal belongs to the damaged file: left in place, SQLite would roll it into the new one.
-        journal = Path(f"{database.path}-journal")
-        if journal.exists():
-            journal.rename(f"{aside}-journal")
+        # What is left of a journal belongs to the damaged file: SQLite would roll it into the new one.
+        journal.unlink(missing_ok=True)
         database.put_in_place(new)
     return Repaired(aside, saved, tuple(lost), complete)
 
@@ -111,7 +112,7 @@ def _salvage(path: Path) -> tuple[dict[str, list[Any]], bool]:
         for direction in ("ASC", "DESC"):
             order = ", ".join(f"{column} {direction}" for column in key.split(", "))
             try:
-                with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
                     for row in connection.execute(f"SELECT {columns} FROM {table} ORDER BY {order}"):
                         found[row] = None
                 break

@@ -101,7 +101,7 @@ class Database:
             with self.locked(fcntl.LOCK_EX):
                 if not self.path.exists():
                     self._create()
-                with closing(self._connect("rw")) as connection:
+                with closing(self._connect()) as connection:
                     # Not IMMEDIATE: the flock is ours. EXCLUSIVE fails at once on a file we may not write.
                     connection.execute("BEGIN EXCLUSIVE")
                     try:
@@ -121,7 +121,7 @@ class Database:
             if not self.path.exists():
                 yield None
                 return
-            with self.locked(fcntl.LOCK_SH), closing(self._connect("ro")) as connection:
+            with self.locked(fcntl.LOCK_SH), closing(self._connect()) as connection:
                 connection.execute("BEGIN")
                 yield connection
 
@@ -172,9 +172,11 @@ class Database:
             )
         self.put_in_place(self.create_beside(f"{FILE_NAME}.new"))
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
+        # Readers open for writing too: whoever comes first after a `kill -9` has to roll the journal back.
+        # On a read-only disk SQLite opens the file for reading only by itself.
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=_SQLITE_BUSY_SECONDS
+            f"{self.path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_SQLITE_BUSY_SECONDS
         )
         try:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -186,8 +188,7 @@ class Database:
                     f"the store {self.path} has schema {version}, this executable knows {SCHEMA_VERSION}",
                     "it was written by another release: install that one again",
                 )
-            if mode == "rw":
-                connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
             raise

@@ -61,11 +61,8 @@ def _usage(connection: sqlite3.Connection | None, pool: Pool, reserved: Mapping[
 
 def _within(connection: sqlite3.Connection, table: str, pool: Pool) -> IntervalSet:
     """Return the numbers of a table's keys that lie in the pool's subnet."""
-    ends = (
-        encode(pool.family, int(pool.subnet.network_address)),
-        encode(pool.family, int(pool.subnet.broadcast_address)),
-    )
-    numbers = [
-        decode(key)[1] for (key,) in connection.execute(f"SELECT key FROM {table} WHERE key BETWEEN ? AND ?", ends)
-    ]
+    first, last = int(pool.subnet.network_address), int(pool.subnet.broadcast_address)
+    ends = encode(pool.family, first), encode(pool.family, last)
+    keys = connection.execute(f"SELECT key FROM {table} WHERE key BETWEEN ? AND ?", ends).fetchall()
+    numbers = [decode(key)[1] for (key,) in keys]
     return IntervalSet(Interval(number, number) for number in numbers)
