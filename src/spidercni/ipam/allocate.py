@@ -7,6 +7,7 @@ gets all of its families or nothing. Invariants (reasons in `docs/design/ipam.md
     INV-IPAM-2  (owner, ifname, family) has at most one address
     INV-IPAM-3  the same attachment asked for twice gets the same addresses
     INV-IPAM-4  an address that a living container may use is never taken from it by an ADD
+    INV-IPAM-5  a release names the container it releases: a late DEL of an old sandbox frees nothing of the new one
 """
 
 from __future__ import annotations

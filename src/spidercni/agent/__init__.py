@@ -1,0 +1,1 @@
+"""The process on each node that answers for the plugins. Nothing lives here yet."""

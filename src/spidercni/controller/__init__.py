@@ -1,0 +1,1 @@
+"""The process of the cluster: status, admission, garbage collection. Nothing lives here yet."""
