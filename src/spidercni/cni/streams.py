@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -38,6 +39,8 @@ def take_over() -> Streams:
             os.fstat(number)
         except OSError:
             _open_null(number)
+    if sys.stderr is None:  # closed when Python started; `print(file=None)` would go to stdout
+        sys.stderr = os.fdopen(2, "w", closefd=False)
     document = os.dup(1)
     os.dup2(2, 1)
     return Streams(stdin=0, document=document)
