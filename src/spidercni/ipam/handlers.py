@@ -86,6 +86,7 @@ async def status(request: Request, context: Context) -> None:
         # Whether a namespace matches is known only with a pod.
         candidates = pools.select(config, catalog, Asker(context.settings.node, pools.ANY_NAMESPACE))
         store = context.open_store(config.store)
+        await store.refuse_if_read_only()
         for family, choices in candidates.items():
             if not await _any_free(store, choices):
                 names = ", ".join(candidate.pool.name for candidate in choices)

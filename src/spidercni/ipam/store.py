@@ -67,5 +67,8 @@ class Store(Protocol):
     async def allocations(self) -> list[Allocation]:
         """Return everything, IPv4 before IPv6, by ascending address."""
 
+    async def refuse_if_read_only(self) -> None:
+        """Raise StoreUnavailable (11) where a claim could not be recorded now. Changes nothing."""
+
     async def has_free(self, pool: Pool, space: IntervalSet) -> bool:
         """Tell whether an ADD could be given an address of `space` now. Changes nothing."""

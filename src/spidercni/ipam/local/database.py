@@ -77,6 +77,9 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 # Result codes that mean a mistake of ours: not to be translated.
 _OURS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH)
 
+# What a transaction may need beside the file: its journal, and a page or two more.
+_LEAST_SPACE_BYTES = 64 << 10
+
 # For foreign tools that hold SQLite's own lock (a backup); our processes never wait here.
 _SQLITE_BUSY_SECONDS = 5.0
 
@@ -124,6 +127,16 @@ class Database:
             with self.locked(fcntl.LOCK_SH), closing(self._connect()) as connection:
                 connection.execute("BEGIN")
                 yield connection
+
+    def refuse_if_read_only(self) -> None:
+        """Raise StoreUnavailable where nothing can be written: read-only, full, or not ours to write."""
+        directory = self.directory
+        while not directory.exists() and directory != directory.parent:
+            directory = directory.parent
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise StoreUnavailable(f"the store {self.path} cannot be written", self._advice(errno.EROFS))
+        if os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize < _LEAST_SPACE_BYTES:
+            raise StoreUnavailable(f"the store {self.path} cannot be written", self._advice(errno.ENOSPC))
 
     @contextmanager
     def locked(self, kind: int) -> Iterator[None]:

@@ -66,6 +66,10 @@ class LocalStore:
         with self._database.read() as connection:
             return list(records.find(connection, "TRUE")) if connection else []
 
+    async def refuse_if_read_only(self) -> None:
+        """Look at the disk under the store."""
+        self._database.refuse_if_read_only()
+
     async def has_free(self, pool: Pool, space: IntervalSet) -> bool:
         """Tell whether something of `space` is free or cooling down."""
         with self._database.read() as connection:
