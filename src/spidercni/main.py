@@ -32,6 +32,7 @@ def main() -> None:
 def _serve(name: str) -> int:
     from spidercni.cni.plugin import serve
     from spidercni.cni.streams import take_over
+    from spidercni.errors import SpidercniError
 
     try:
         streams = take_over()
@@ -42,7 +43,7 @@ def _serve(name: str) -> int:
         else:
             from spidercni.ifacer.plugin import PLUGIN
         return serve(PLUGIN, os.environ, streams)
-    except OSError as error:
+    except (OSError, SpidercniError) as error:
         # Nobody can be answered any more: standard output is closed or its reader is gone.
         print(f"{name}: the answer cannot be written: {error}", file=sys.stderr)
         return 1

@@ -66,7 +66,7 @@ class NaiveAllocator:
             for key, record in sorted(self.used.items())
             if (record[0], record[3]) == (owner, ifname) or record[1:4] == (network, container, ifname)
         ]
-        for key in held:
+        for key in sorted(held, key=lambda key: self.used[key][1:4] != (network, container, ifname)):
             family, address = key
             record = self.used[key]
             wanted = requested.get(family, address)
@@ -74,7 +74,7 @@ class NaiveAllocator:
                 if record[1] != network or wanted != address:
                     raise _RefusedError("AttachmentConflict")
                 answer[family] = address
-            elif wanted == address and any(address in pool.addresses for pool in candidates.get(family, [])):
+            elif family not in answer and wanted == address and _fits(address, candidates.get(family, [])):
                 self.used[key] = (owner, network, container, ifname, now)
                 answer[family] = address
             else:
@@ -140,6 +140,10 @@ class NaiveAllocator:
     def _end_cooldowns(self, now):
         self.released = {key: min(at, now) for key, at in self.released.items()}
         self.released = {key: at for key, at in self.released.items() if at > now - self.cooldown}
+
+
+def _fits(address, pools):
+    return any(address in pool.addresses for pool in pools)
 
 
 class _RefusedError(Exception):

@@ -59,6 +59,7 @@ adds = st.tuples(
     st.permutations(V4).flatmap(lambda names: st.integers(0, 3).map(lambda count: names[:count])),
     st.permutations(V6).flatmap(lambda names: st.integers(0, 2).map(lambda count: names[:count])),
     st.one_of(st.just({}), st.just({}), requests),
+    st.sampled_from([True, True, True, False]),  # whether the runtime says the pod's UID
 )
 deletes = st.tuples(st.just("delete"), containers, ifnames, networks)
 collects = st.tuples(st.just("collect"), networks, st.frozensets(st.tuples(containers, ifnames), max_size=6))
@@ -79,8 +80,9 @@ class Clock:
 
 @settings(max_examples=3000, deadline=None)
 @given(operations)
-@example([("add", "A", "eth0", "n1", ["v4-single"], [], {}), ("add", "A2", "eth0", "n1", ["v4-single"], [], {}),
-          ("delete", "A", "eth0", "n1"), ("add", "B", "eth0", "n1", ["v4-single"], [], {})])  # fmt: skip
+@example([("add", "A", "eth0", "n1", ["v4-single"], [], {}, True),
+          ("add", "A2", "eth0", "n1", ["v4-single"], [], {}, True),
+          ("delete", "A", "eth0", "n1"), ("add", "B", "eth0", "n1", ["v4-single"], [], {}, True)])  # fmt: skip
 def test_every_sequence_gives_what_the_naive_allocator_gives(sequence):
     """Whatever is added, deleted, collected and however the clock jumps: same answers, same state, sound store."""
     clock, naive = Clock(), NaiveAllocator(COOLDOWN, GRACE)
@@ -110,12 +112,13 @@ def _apply(operation, store, naive, clock):
         case ("collect", network, valid):
             run(store.collect(network, "node", _stale(valid, clock.now)))
             naive.collect(network, valid, clock.now)
-        case ("add", container, ifname, network, v4, v6, wanted):
+        case ("add", container, ifname, network, v4, v6, wanted, with_uid):
+            owner = PODS[container] if with_uid else f"container/{container}"
             names = {family: pools for family, pools in ((4, v4), (6, v6)) if pools}
             wanted = {family: NET4 + offset for family, offset in wanted.items() if family in names}
-            wish = Wish(Attachment(network, container, ifname), Owner(PODS[container]), "node", clock.now)
+            wish = Wish(Attachment(network, container, ifname), Owner(owner), "node", clock.now)
             given_by_naive = naive.add(
-                PODS[container],
+                owner,
                 network,
                 container,
                 ifname,

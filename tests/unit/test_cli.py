@@ -123,6 +123,12 @@ def test_a_bad_setting_is_status_3(data_dir, monkeypatch):
     assert "SPIDERCNI_LOCK_TIMEOUT_SECONDS" in error
 
 
+def test_options_stand_in_front_or_behind(data_dir):
+    """`ctl --data-dir X check` says the same as `ctl check --data-dir X`."""
+    for words in (["--data-dir", data_dir, "address", "list"], ["address", "list", "--data-dir", data_dir]):
+        assert "c2[red]" in CliRunner().invoke(cli, ["ctl", *words]).output
+
+
 def test_no_store_is_no_error(tmp_path):
     """A fresh machine has nothing, and looking makes nothing."""
     assert ctl(str(tmp_path / "none"), "address", "list", "-o", "json")[:2] == (0, "[]\n")

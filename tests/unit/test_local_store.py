@@ -63,11 +63,12 @@ def test_looking_creates_nothing(domain, database):
     assert not database.directory.exists()
 
 
-def test_at_rest_there_is_one_private_file(domain, database):
-    """No journal, no lock file, nobody else may read who has which address."""
+def test_at_rest_there_are_private_files(domain, database):
+    """The store and its blank journal, no lock file; nobody else may read who has which address."""
     run(claim(domain[0], allocation()))
 
-    assert os.listdir(database.directory) == ["addresses.sqlite"]
+    assert ["addresses.sqlite", "addresses.sqlite-journal"] == sorted(os.listdir(database.directory))
+    assert bytes(8) == (database.directory / "addresses.sqlite-journal").read_bytes()[:8]
     assert (database.directory.stat().st_mode & 0o777, database.path.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
@@ -113,10 +114,18 @@ def test_a_lost_file_with_a_journal_is_not_a_new_store(database, domain):
     """A journal without its file says that the file was there."""
     run(claim(domain[0], allocation()))
     database.path.rename(database.directory / "elsewhere")
-    (database.directory / "addresses.sqlite-journal").write_bytes(b"x" * 600)
+    (database.directory / "addresses.sqlite-journal").write_bytes(bytes.fromhex("d9d505f920a163d7") + b"x" * 600)
 
     with pytest.raises(StoreCorrupt, match="its journal is still there"):
         run(claim(domain[0], allocation()))
+
+
+def test_a_lost_file_with_a_blank_journal_is_a_new_store(database, domain):
+    """Who removes the file by hand starts anew; the blank journal beside it says nothing."""
+    run(claim(domain[0], allocation()))
+    database.path.unlink()
+
+    assert [True] == run(claim(domain[0], allocation(container="c2")))
 
 
 def test_leftovers_of_a_killed_creation_do_no_harm(database, domain):
@@ -126,7 +135,7 @@ def test_leftovers_of_a_killed_creation_do_no_harm(database, domain):
     (database.directory / "addresses.sqlite.new-journal").write_bytes(b"made")
 
     assert run(claim(domain[0], allocation())) == [True]
-    assert os.listdir(database.directory) == ["addresses.sqlite"]
+    assert not list(database.directory.glob("*.new*"))
 
 
 def test_a_held_lock_ends_in_an_error_that_can_be_retried(database, clock, domain):

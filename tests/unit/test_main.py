@@ -4,8 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+
+from spidercni.cni.plugin import run
+from spidercni.ipam.local.database import Database
+from spidercni.ipam.local.store import LocalStore
 
 CALL = "import sys; sys.argv[0] = {name!r}; from spidercni.main import main; main()"
 ADD = {
@@ -85,12 +90,19 @@ def test_without_stdout_nothing_is_done(config, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_a_full_stdout_is_no_success(config):
-    """An answer that was not written was not given."""
+def test_an_answer_that_cannot_be_written_leaves_nothing(config, tmp_path):
+    """What nobody was given is not in use; an address that the container had before stays its own."""
     done = call("spiderpool", ADD, config, shell=">/dev/full")
 
-    assert done.returncode == 1
+    assert 1 == done.returncode
     assert b"cannot be written" in done.stderr
+    assert b"Traceback" not in done.stderr
+    store = LocalStore(Database(f"{tmp_path}/data", 5), time.time, 60)
+    assert [] == run(store.allocations())
+
+    call("spiderpool", ADD, config)
+    assert 1 == call("spiderpool", ADD, config, shell=">/dev/full").returncode
+    assert ["c1"] == [each.attachment.container_id for each in run(store.allocations())]
 
 
 def test_closed_stderr_does_no_harm(config, tmp_path):
@@ -102,11 +114,11 @@ def test_closed_stderr_does_no_harm(config, tmp_path):
     assert (tmp_path / "data" / "addresses.sqlite").read_bytes().startswith(b"SQLite format 3")
 
 
-def test_closed_stdin_is_an_empty_configuration(config):
-    """An error with its code, not a traceback."""
+def test_closed_stdin_cannot_be_read():
+    """Code 5, not a traceback."""
     done = call("spiderpool", ADD, shell="<&-")
 
-    assert json.loads(done.stdout)["code"] == 6
+    assert json.loads(done.stdout)["code"] == 5
 
 
 def test_an_unreadable_stdin_is_an_error_with_its_code():

@@ -27,8 +27,12 @@ UNUSABLE = 3
         "check": ("spidercni.cli.check:check", "Check the store; repair it with --repair."),
     },
 )
-def ctl() -> None:
+@click.option("--data-dir", type=click.Path(), help="Directory of the store.  [default: /var/lib/spidercni]")
+@click.option("--pools-dir", type=click.Path(), help="Directory of manifests.  [default: /etc/spidercni/pools.d]")
+@click.pass_context
+def ctl(context: click.Context, data_dir: str | None, pools_dir: str | None) -> None:
     """Look at pools and addresses, check and repair the store."""
+    context.obj = {"data_dir": data_dir, "pools_dir": pools_dir}
 
 
 class Place:
@@ -41,14 +45,19 @@ class Place:
 
 
 def at_place(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where to look, as its first argument `place`; turn errors into status 3."""
+    """Give a command the options that say where to look, as its first argument `place`; turn errors into status 3.
 
-    @click.option("--data-dir", type=click.Path(), help="Directory of the store.  [default: /var/lib/spidercni]")
-    @click.option("--pools-dir", type=click.Path(), help="Directory of manifests.  [default: /etc/spidercni/pools.d]")
+    The same options stand at `ctl`: people write them in front as well as behind.
+    """
+
+    @click.option("--data-dir", type=click.Path(), help="Directory of the store, as at ctl.")
+    @click.option("--pools-dir", type=click.Path(), help="Directory of manifests, as at ctl.")
+    @click.pass_context
     @wraps(command)
-    def with_place(data_dir: str | None, pools_dir: str | None, **arguments: Any) -> None:
+    def with_place(context: click.Context, /, *, data_dir: str | None, pools_dir: str | None, **arguments: Any) -> None:
         with failing():
-            command(Place(data_dir, pools_dir), **arguments)
+            place = Place(data_dir or context.obj["data_dir"], pools_dir or context.obj["pools_dir"])
+            command(place, **arguments)
 
     return with_place
 

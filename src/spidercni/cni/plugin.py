@@ -25,8 +25,16 @@ OWN_NETNS = "/proc/self/ns/net"
 
 T = TypeVar("T")
 
-# A handler returns the result document of ADD, or None for the verbs that print nothing.
-Handler = Callable[[Request], Coroutine[Any, Any, dict[str, Any] | None]]
+
+class Answer(NamedTuple):
+    """The result document of ADD, and how to take back what was done for it if nobody can be given it."""
+
+    document: dict[str, Any]
+    undo: Callable[[], Coroutine[Any, Any, None]]
+
+
+# A handler returns None for the verbs that print nothing.
+Handler = Callable[[Request], Coroutine[Any, Any, Answer | None]]
 
 
 class Plugin(NamedTuple):
@@ -39,7 +47,10 @@ class Plugin(NamedTuple):
 
 
 def serve(plugin: Plugin, environ: Mapping[str, str], streams: Streams) -> int:
-    """Answer one call and return the exit status: 0 on success, 1 with an error document otherwise."""
+    """Answer one call and return the exit status: 0 on success, 1 with an error document otherwise.
+
+    Raises OSError when the answer cannot be written; nothing is left allocated for it then.
+    """
     if not environ.get("CNI_COMMAND"):
         print(f"{plugin.about}\nCNI protocol versions supported: {', '.join(plugin.versions)}", file=sys.stderr)
         return 0
@@ -48,19 +59,34 @@ def serve(plugin: Plugin, environ: Mapping[str, str], streams: Streams) -> int:
         call = environment.read(environ)
         if call.command == "VERSION":
             # Standard input is not read: a runtime may leave it open (skel does not read it either).
-            streams.write({"cniVersion": version, "supportedVersions": list(plugin.versions)})
-            return 0
-        _refuse_own_netns(call, environ)
-        request = decode(call, read_all(streams.stdin, STDIN_LIMIT_BYTES), plugin.versions)
-        version = request.cni_version
-        document = run(plugin.load_handlers(environ)[call.command](request))
-        if document is not None:
-            streams.write(document)
+            answer: Answer | None = Answer(
+                {"cniVersion": version, "supportedVersions": list(plugin.versions)}, _nothing
+            )
+        else:
+            _refuse_own_netns(call, environ)
+            request = decode(call, read_all(streams.stdin, STDIN_LIMIT_BYTES), plugin.versions)
+            version = request.cni_version
+            answer = run(plugin.load_handlers(environ)[call.command](request))
     except SpidercniError as error:
         return _fail(streams, error, version)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, the runtime gets a document
         return _fail(streams, _defect(plugin, error), version)
+    if answer is not None:
+        _deliver(streams, answer)
     return 0
+
+
+async def _nothing() -> None:
+    """Take nothing back: VERSION does nothing."""
+
+
+def _deliver(streams: Streams, answer: Answer) -> None:
+    try:
+        streams.write(answer.document)
+    except OSError:
+        # A runtime does not always send DEL after a failed ADD (macvlan sends none to its IPAM plugin).
+        run(answer.undo())
+        raise
 
 
 def run(handler: Coroutine[Any, Any, T]) -> T:

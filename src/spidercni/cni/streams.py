@@ -34,16 +34,23 @@ def take_over() -> Streams:
     where the caller closed them, so that no file of ours takes their number.
     Raises OSError when there is no stdout: there is no way to answer then.
     """
+    stdin = 0 if _is_open(0) else -1  # reading from -1 fails as reading from a closed stdin does
     for number in (0, 2):
-        try:
-            os.fstat(number)
-        except OSError:
+        if not _is_open(number):
             _open_null(number)
     if sys.stderr is None:  # closed when Python started; `print(file=None)` would go to stdout
         sys.stderr = os.fdopen(2, "w", closefd=False)
     document = os.dup(1)
     os.dup2(2, 1)
-    return Streams(stdin=0, document=document)
+    return Streams(stdin=stdin, document=document)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _open_null(number: int) -> None:

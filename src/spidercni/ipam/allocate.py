@@ -43,10 +43,13 @@ async def allocate(
 
     Raises PoolExhausted, RequestUnavailable, AttachmentConflict; the session must be given up then.
     """
-    held = {allocation.family: allocation for allocation in await session.held(wish.owner, wish.attachment)}
+    held = await session.held(wish.owner, wish.attachment)
     kept: dict[int, Allocation] = {}
-    for family, allocation in held.items():
-        successor = await _keep(session, wish, allocation, candidates.get(family, ()), requested.get(family))
+    # The attachment's own first: what its owner holds elsewhere of that family is of no use then.
+    for allocation in sorted(held, key=lambda each: each.attachment != wish.attachment):
+        family = allocation.family
+        choices = () if family in kept else candidates.get(family, ())
+        successor = await _keep(session, wish, allocation, choices, requested.get(family))
         if successor is not None:
             kept[family] = successor
     for family, pools in candidates.items():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 
+from spidercni.cni.plugin import Answer
 from spidercni.cni.request import Request, valid_attachments
 from spidercni.cni.result import Ip, IpamResult, Route, previous_addresses, render
 from spidercni.errors import AllocationDrift, AllocationMissing, InvalidConfig, NotServing, SpidercniError
@@ -32,7 +33,7 @@ class Context(NamedTuple):
     read_catalog: Callable[[IpamConfig], Catalog]
 
 
-async def add(request: Request, context: Context) -> dict[str, Any]:
+async def add(request: Request, context: Context) -> Answer:
     """Give the attachment one address of each family that its candidates serve, or nothing at all."""
     config = configs.parse(request, context.settings)
     args = configs.parse_arguments(request)
@@ -42,10 +43,20 @@ async def add(request: Request, context: Context) -> dict[str, Any]:
     candidates = pools.select(config, catalog, Asker(context.settings.node, owner.namespace))
     pools.refuse_useless_requests(requested, candidates)
     wish = Wish(request.attachment, owner, context.settings.node, context.clock())
-    async with context.open_store(config.store).session() as session:
+    store = context.open_store(config.store)
+    async with store.session() as session:
         allocations = await allocate(session, wish, candidates, requested)
         # Built before the session ends: a result that cannot be made leaves no allocation.
-        return render(_result(allocations, catalog, config.clean_gateway), request.cni_version)
+        document = render(_result(allocations, catalog, config.clean_gateway), request.cni_version)
+
+    async def undo() -> None:
+        """Release what this call has made, not what the attachment held before (INV-IPAM-4)."""
+        async with store.session() as session:
+            for allocation in await session.held(owner, request.attachment):
+                if allocation in allocations and allocation.allocated_at == wish.now:
+                    await session.release(allocation)
+
+    return Answer(document, undo)
 
 
 async def delete(request: Request, context: Context) -> None:

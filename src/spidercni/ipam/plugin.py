@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
-from spidercni.cni.plugin import Handler, Plugin
+from spidercni.cni.plugin import Answer, Handler, Plugin
 from spidercni.cni.request import Request
 from spidercni.cni.versions import SUPPORTED
 
@@ -20,7 +20,7 @@ def load_handlers(environ: Mapping[str, str]) -> Mapping[str, Handler]:
 
     context = real_context(environ)
 
-    def bind(handler: Callable[[Request, Context], Coroutine[Any, Any, dict[str, Any] | None]]) -> Handler:
+    def bind(handler: Callable[[Request, Context], Coroutine[Any, Any, Answer | None]]) -> Handler:
         return lambda request: handler(request, context)
 
     return {

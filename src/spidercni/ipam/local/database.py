@@ -9,8 +9,9 @@ drops the lock of a dead process. SQLite's own locks stay as they are (they guar
 waiting is polling with growing sleeps, which starves waiters when 64 processes want to write.
 
 *Journal.* SQLite's rollback journal with `synchronous=FULL`: an answered ADD survives a power cut. A process that dies
-in the middle leaves a journal that the next one rolls back. WAL would save an fsync in a long-lived process; one that
-lives for a single transaction pays for opening and closing the WAL instead.
+in the middle leaves a journal that the next one rolls back. At rest the journal stays, with a blank header: its space
+is reserved, so that a DEL can still be recorded when the disk is full. WAL would save an fsync in a long-lived process;
+one that lives for a single transaction pays for opening and closing the WAL instead.
 
 *Creation.* The schema is made in a file of another name that is renamed into place. Therefore an empty or foreign
 file under our name is always damage and never taken for a new store: a store that forgot its allocations would give
@@ -77,6 +78,23 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 # Result codes that mean a mistake of ours: not to be translated.
 _OURS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH)
 
+_NO_SPACE = "free some space on the disk"
+_READ_ONLY = "the disk or the file is read-only; ipam.data_dir names another place"
+_SQLITE_ADVICE = {
+    sqlite3.SQLITE_FULL: _NO_SPACE,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_BUSY: "another program holds the file",
+}
+_ERRNO_ADVICE = {
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: "the plugin runs without the rights of root",
+}
+
+# A journal that begins so is to be rolled back (SQLite "Database File Format", 3). A blank one means nothing.
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+
 # What a transaction may need beside the file: its journal, and a page or two more.
 _LEAST_SPACE_BYTES = 64 << 10
 
@@ -134,9 +152,9 @@ class Database:
         while not directory.exists() and directory != directory.parent:
             directory = directory.parent
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise StoreUnavailable(f"the store {self.path} cannot be written", self._advice(errno.EROFS))
+            raise StoreUnavailable(f"the store {self.path} cannot be written", _READ_ONLY)
         if os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize < _LEAST_SPACE_BYTES:
-            raise StoreUnavailable(f"the store {self.path} cannot be written", self._advice(errno.ENOSPC))
+            raise StoreUnavailable(f"the store {self.path} cannot be written", _NO_SPACE)
 
     @contextmanager
     def locked(self, kind: int) -> Iterator[None]:
@@ -178,7 +196,7 @@ class Database:
 
     def _create(self) -> None:
         journal = Path(f"{self.path}-journal")
-        if journal.exists() and journal.stat().st_size:
+        if journal.exists() and journal.read_bytes()[:8] == _JOURNAL_MAGIC:
             raise StoreCorrupt(
                 f"the store {self.path} is gone, its journal is still there",
                 "bring the file back, or remove the journal if the store is to start empty",
@@ -201,6 +219,7 @@ class Database:
                     f"the store {self.path} has schema {version}, this executable knows {SCHEMA_VERSION}",
                     "it was written by another release: install that one again",
                 )
+            connection.execute("PRAGMA journal_mode = PERSIST")
             connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
@@ -218,22 +237,16 @@ class Database:
                 raise
             if code in _DAMAGE:
                 raise StoreCorrupt(f"the store {self.path} is damaged: {error}", REPAIR) from error
-            raise StoreUnavailable(f"the store {self.path} cannot be used: {error}", self._advice(code)) from error
+            advice = self._advice(_SQLITE_ADVICE.get(code))
+            raise StoreUnavailable(f"the store {self.path} cannot be used: {error}", advice) from error
         except OSError as error:
+            advice = self._advice(_ERRNO_ADVICE.get(error.errno or 0))
             raise StoreUnavailable(
-                f"the store {self.path} cannot be used: {error.strerror or error}", self._advice(error.errno or 0)
+                f"the store {self.path} cannot be used: {error.strerror or error}", advice
             ) from error
 
-    def _advice(self, code: int) -> str:
-        advice = {
-            sqlite3.SQLITE_FULL: "free some space on the disk",
-            sqlite3.SQLITE_READONLY: "the disk or the file is read-only",
-            sqlite3.SQLITE_BUSY: "another program holds the file",
-            errno.ENOSPC: "free some space on the disk",
-            errno.EROFS: "the disk is read-only; ipam.data_dir names another place",
-            errno.EACCES: "the plugin runs without the rights of root",
-        }
-        return advice.get(code, f"look at {self.directory}; ipam.data_dir names another place")
+    def _advice(self, known: str | None) -> str:
+        return known or f"look at {self.directory}; ipam.data_dir names another place"
 
 
 REPAIR = "nothing was changed; `spidercni ctl check --repair` keeps it aside and saves what can be read"

@@ -35,11 +35,14 @@ class Runs:
 
     def run_at(self, number: int) -> Interval | None:
         """Return the run that contains `number`, or None."""
+        key = encode(self._family, number)
+        # Whether the run reaches `number` is compared here: in SQL it would walk down all runs below a free number.
         row = self._connection.execute(
-            "SELECT first, last FROM run WHERE first <= ? AND last >= ? ORDER BY first DESC LIMIT 1",
-            (encode(self._family, number), encode(self._family, number)),
+            "SELECT first, last FROM run WHERE first <= ? ORDER BY first DESC LIMIT 1", (key,)
         ).fetchone()
-        return Interval(decode(row[0])[1], decode(row[1])[1]) if row else None
+        if row is None or row[1] < key:
+            return None
+        return Interval(decode(row[0])[1], decode(row[1])[1])
 
     def add(self, number: int) -> None:
         """Add one number that is in no run yet, joining its neighbours."""
