@@ -228,6 +228,19 @@ def test_repair_of_rubbish_gives_an_empty_store_and_says_so(database, domain):
     assert run(domain[0].allocations()) == []
 
 
+def test_repair_takes_what_the_runtime_remembers_as_in_use(database, domain):
+    """What only the runtime knows is in use again; the old file's word counts more."""
+    run(claim(domain[0], allocation()))
+    forgotten = allocation(offset=2, container="c3")
+    stale = allocation(offset=0, container="c9")
+
+    repaired = audit.repair(database, "now", [stale, forgotten])
+
+    assert (2, 1) == (repaired.saved, repaired.remembered)
+    assert [allocation(), forgotten] == run(domain[0].allocations())
+    assert [] == audit.problems(database)
+
+
 def test_an_impossible_record_is_found_and_not_lost_silently(database, domain):
     """A record that nobody could have written is named by audit and by repair."""
     run(claim(domain[0], allocation(), allocation(offset=1, container="c2")))

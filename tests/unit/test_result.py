@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 import pytest
 import yaml
 
-from spidercni.cni.result import Ip, IpamResult, Route, previous_addresses, render
+from spidercni.cni.result import Ip, IpamResult, Route, previous_ips, render
 from spidercni.cni.versions import SUPPORTED
 from spidercni.errors import Defect
 from tests.unit.cases import TESTDATA
@@ -35,7 +35,7 @@ def test_shape(version):
     document = render(result(), version)
 
     assert {"cniVersion": version, **CASES[version]} == document
-    assert tuple(ip.interface for ip in result().ips) == previous_addresses({"prevResult": document})
+    assert result().ips == previous_ips({"prevResult": document})
 
 
 def test_no_routes_no_key():
@@ -53,5 +53,5 @@ def test_a_result_without_an_address_is_a_defect(version):
 
 def test_no_prev_result_is_not_an_empty_one():
     """CHECK must tell them apart."""
-    assert previous_addresses({}) is None
-    assert previous_addresses({"prevResult": {"CNIVersion": "0.4.0"}}) == ()
+    assert previous_ips({}) is None
+    assert previous_ips({"prevResult": {"CNIVersion": "0.4.0"}}) == ()

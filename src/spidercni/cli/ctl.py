@@ -41,6 +41,7 @@ class Place:
     def __init__(self, data_dir: str | None, pools_dir: str | None) -> None:
         current = settings.read(os.environ)
         self.database = Database(os.path.abspath(data_dir or current.data_dir), current.lock_timeout_seconds)
+        self.node = current.node
         self.pools_dir = pools_dir or current.pools_dir
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from spidercni.cni.versions import at_least
 from spidercni.errors import Defect, UndecodableInput, quoted
-from spidercni.model.addresses import Address, Interface, Network, parse_interface
+from spidercni.model.addresses import Address, Interface, Network, parse_address, parse_interface
 
 
 class Ip(NamedTuple):
@@ -78,7 +78,7 @@ def _render_02(result: IpamResult, version: str) -> dict[str, Any]:
     return document
 
 
-def previous_addresses(config: Mapping[str, Any]) -> tuple[Interface, ...] | None:
+def previous_ips(config: Mapping[str, Any]) -> tuple[Ip, ...] | None:
     """Return the addresses of `prevResult`, whatever version it is in; None where there is no prevResult.
 
     Raises UndecodableInput (6).
@@ -88,11 +88,11 @@ def previous_addresses(config: Mapping[str, Any]) -> tuple[Interface, ...] | Non
         return None
     if not isinstance(document, dict):
         raise UndecodableInput(f"prevResult is {quoted(document)}", "it is an object")
-    return tuple(_parse_interface(text) for text in _address_texts(document))
+    return tuple(_parse_ip(entry) for entry in _address_entries(document))
 
 
-def _address_texts(document: Mapping[str, Any]) -> Iterable[object]:
-    """Find the address texts by shape, not by `cniVersion`: libcni spells that key in two ways."""
+def _address_entries(document: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Find the addresses by shape, not by `cniVersion`: libcni spells that key in two ways."""
     ips = document.get("ips") or []
     if not isinstance(ips, list):
         raise UndecodableInput(f"prevResult.ips is {quoted(ips)}", "it is a list")
@@ -101,13 +101,15 @@ def _address_texts(document: Mapping[str, Any]) -> Iterable[object]:
             continue
         if not isinstance(entry, dict):
             raise UndecodableInput(f"prevResult has the address {quoted(entry)}", "it is an object")
-        yield entry.get("address", entry.get("ip"))
+        yield entry
 
 
-def _parse_interface(text: object) -> Interface:
+def _parse_ip(entry: Mapping[str, Any]) -> Ip:
+    text, gateway = entry.get("address", entry.get("ip")), entry.get("gateway")
     try:
-        return parse_interface(text)
+        return Ip(parse_interface(text), parse_address(gateway) if gateway else None)
     except ValueError:
         raise UndecodableInput(
-            f"prevResult has the address {quoted(text)}", "it is an address with its prefix length"
+            f"prevResult has the address {quoted(text)} with the gateway {quoted(gateway)}",
+            "an address has its prefix length, a gateway has none",
         ) from None

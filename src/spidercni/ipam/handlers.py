@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from spidercni.cni.plugin import Answer
 from spidercni.cni.request import Request, valid_attachments
-from spidercni.cni.result import Ip, IpamResult, Route, previous_addresses, render
+from spidercni.cni.result import Ip, IpamResult, Route, previous_ips, render
 from spidercni.errors import AllocationDrift, AllocationMissing, InvalidConfig, NotServing, SpidercniError
 from spidercni.ipam import candidates as pools
 from spidercni.ipam import config as configs
@@ -68,7 +68,7 @@ async def delete(request: Request, context: Context) -> None:
 async def check(request: Request, context: Context) -> None:
     """Tell whether the store and `prevResult` still agree about the attachment's addresses. Changes nothing."""
     config = configs.parse(request, context.settings)
-    previous = previous_addresses(request.config)
+    previous = previous_ips(request.config)
     if previous is None:
         raise InvalidConfig("prevResult is missing", "CHECK compares the result of ADD with the store")
     recorded = {
@@ -76,7 +76,7 @@ async def check(request: Request, context: Context) -> None:
     }
     if not recorded:
         raise AllocationMissing(f"no address is recorded for {request.attachment}")
-    present = {interface.ip for interface in previous}
+    present = {ip.interface.ip for ip in previous}
     if lost := recorded - present:
         raise AllocationDrift(
             f"{_listed(lost)} of {request.attachment} is not in prevResult",

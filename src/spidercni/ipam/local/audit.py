@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from spidercni.errors import StoreCorrupt
 from spidercni.ipam.local import records
 from spidercni.ipam.local.database import Database
 from spidercni.ipam.local.runs import decode, encode
+from spidercni.model.allocation import Allocation
 from spidercni.model.intervals import Interval, IntervalSet
 
 
@@ -26,6 +27,7 @@ class Repaired(NamedTuple):
 
     kept_aside: Path
     saved: int  # allocations in the new file
+    remembered: int  # of these, what only the runtime still knew
     lost: tuple[str, ...]  # what could be seen but not saved, as texts
     complete: bool  # False: a part of the old file could not be read
 
@@ -79,8 +81,10 @@ def _span(family: int) -> tuple[bytes, bytes]:
     return bytes([family]), bytes([family + 1])
 
 
-def repair(database: Database, suffix: str) -> Repaired:
-    """Rebuild the store from what can be read; the old file is kept as its name with `.damaged-SUFFIX`.
+def repair(database: Database, suffix: str, remembered: Iterable[Allocation] = ()) -> Repaired:
+    """Rebuild the store from what can be read and what is remembered elsewhere.
+
+    The old file is kept as its name with `.damaged-SUFFIX`. The old file's word counts more than what is remembered.
 
     Raises StoreUnavailable (11).
     """
@@ -93,10 +97,12 @@ def repair(database: Database, suffix: str) -> Repaired:
         rows, complete = _salvage(database.path)
         new = database.create_beside(f"{database.path.name}.new")
         saved, lost = _fill(new, rows)
+        added = _add(new, remembered)
+        _index(new)
         # What is left of a journal belongs to the damaged file: SQLite would roll it into the new one.
         journal.unlink(missing_ok=True)
         database.put_in_place(new)
-    return Repaired(aside, saved, tuple(lost), complete)
+    return Repaired(aside, saved + added, added, tuple(lost), complete)
 
 
 def _salvage(path: Path) -> tuple[dict[str, list[Any]], bool]:
@@ -123,29 +129,42 @@ def _salvage(path: Path) -> tuple[dict[str, list[Any]], bool]:
 
 
 def _fill(path: Path, rows: dict[str, list[Any]]) -> tuple[int, list[str]]:
+    """Write rows into an empty store; return how many addresses, and what could not be written."""
     lost = []
-    taken: dict[int, list[Interval]] = {4: [], 6: []}
-    saved = set()
+    saved = 0
     with closing(sqlite3.connect(path)) as connection, connection:
         for row in rows["address"]:
             try:
-                allocation = records.from_row(row)
-                connection.execute(f"INSERT INTO address ({records.COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+                records.insert(connection, records.from_row(row))
             except (StoreCorrupt, sqlite3.IntegrityError) as error:
                 lost.append(f"{row!r}: {error}")
             else:
-                saved.add(row[0])
-                taken[allocation.family].append(Interval(allocation.number, allocation.number))
-        for key, released_at in rows["cooling"]:
-            with suppress(StoreCorrupt):
-                family, number = decode(key)
-                if key not in saved:
-                    connection.execute("INSERT OR IGNORE INTO cooling VALUES (?, ?)", (key, released_at))
-                    taken[family].append(Interval(number, number))
-        for family, points in taken.items():
-            connection.executemany(
-                "INSERT INTO run VALUES (?, ?)",
-                [(encode(family, first), encode(family, last)) for first, last in IntervalSet(points)],
-            )
+                saved += 1
+        connection.executemany("INSERT OR IGNORE INTO cooling VALUES (?, ?)", rows["cooling"])
         connection.executemany("INSERT OR IGNORE INTO pool VALUES (?, ?, ?, ?)", rows["pool"])
-    return len(saved), lost
+    return saved, lost
+
+
+def _add(path: Path, remembered: Iterable[Allocation]) -> int:
+    """Add what is remembered and not in the store; return how many."""
+    added = 0
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for allocation in remembered:
+            with suppress(sqlite3.IntegrityError):
+                records.insert(connection, allocation)
+                added += 1
+    return added
+
+
+def _index(path: Path) -> None:
+    """Make cooling and runs agree with the addresses in use."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for (key,) in connection.execute("SELECT key FROM cooling").fetchall():
+            try:
+                decode(key)
+            except StoreCorrupt:
+                connection.execute("DELETE FROM cooling WHERE key = ?", (key,))
+        connection.execute("DELETE FROM cooling WHERE key IN (SELECT key FROM address)")
+        for family, points in _points(connection, "SELECT key FROM address UNION SELECT key FROM cooling").items():
+            runs = [(encode(family, first), encode(family, last)) for first, last in IntervalSet(points)]
+            connection.executemany("INSERT INTO run VALUES (?, ?)", runs)

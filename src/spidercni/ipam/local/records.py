@@ -63,6 +63,13 @@ def from_row(row: tuple[Any, ...]) -> Allocation:
         ) from error
 
 
+def insert(connection: sqlite3.Connection, allocation: Allocation) -> None:
+    """Add an allocation. Raises sqlite3.IntegrityError where its address is in use or its owner has one."""
+    row = to_row(allocation)
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO address ({COLUMNS}) VALUES ({marks})", row)
+
+
 def find(connection: sqlite3.Connection, condition: str, *values: object) -> Iterator[Allocation]:
     """Yield the allocations that meet an SQL condition (a constant of the caller), by ascending address."""
     rows = connection.execute(f"SELECT {COLUMNS} FROM address WHERE {condition} ORDER BY key", values)

@@ -89,7 +89,7 @@ class LocalSession:
         cooling = self._connection.execute("DELETE FROM cooling WHERE key = ?", (key,))
         if cooling.rowcount == 0:
             self._runs[allocation.family].add(allocation.number)
-        self._insert(allocation)
+        records.insert(self._connection, allocation)
         self._connection.execute(
             "UPDATE pool SET cursor = ? WHERE scope = ? AND name = ?", (key, pool.scope, pool.name)
         )
@@ -98,17 +98,12 @@ class LocalSession:
     async def hand_over(self, allocation: Allocation, successor: Allocation) -> None:
         """Replace one record by another of the same address."""
         self._delete(allocation)
-        self._insert(successor)
+        records.insert(self._connection, successor)
 
     async def release(self, allocation: Allocation) -> None:
         """Remove the record; the address stays in its run until it has cooled down."""
         self._delete(allocation)
         self._connection.execute("INSERT INTO cooling VALUES (?, ?)", (records.key_of(allocation), self._now))
-
-    def _insert(self, allocation: Allocation) -> None:
-        row = records.to_row(allocation)
-        marks = ", ".join("?" * len(row))
-        self._connection.execute(f"INSERT INTO address ({records.COLUMNS}) VALUES ({marks})", row)
 
     def _delete(self, allocation: Allocation) -> None:
         self._connection.execute("DELETE FROM address WHERE key = ?", (records.key_of(allocation),))
