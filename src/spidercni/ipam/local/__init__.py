@@ -1,6 +1,8 @@
 """The embedded store: one SQLite file for one machine, safe for many short-lived processes and for `kill -9`.
 
-database    the file: lock, creation, transactions, SQLite's errors translated
+database    the file: its creation and its transactions
+lock        who may work on it
+faults      errors of SQLite and of the disk, translated
 runs        which numbers are taken, as maximal runs
 records     allocations as rows
 session     one change

@@ -6,7 +6,6 @@ the new one takes its name. Nothing is ever deleted from the only copy (INV-STOR
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from spidercni.errors import StoreCorrupt
 from spidercni.ipam.local import records
 from spidercni.ipam.local.database import Database
+from spidercni.ipam.local.lock import EXCLUSIVE
 from spidercni.ipam.local.runs import decode, encode
 from spidercni.model.allocation import Allocation
 from spidercni.model.intervals import Interval, IntervalSet
@@ -88,7 +88,7 @@ def repair(database: Database, suffix: str, remembered: Iterable[Allocation] = (
 
     Raises StoreUnavailable (11).
     """
-    with database.guarded(), database.locked(fcntl.LOCK_EX):
+    with database.locked(EXCLUSIVE):
         aside = Path(f"{database.path}.damaged-{suffix}")
         journal = Path(f"{database.path}-journal")
         shutil.copy2(database.path, aside)

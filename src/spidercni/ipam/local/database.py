@@ -20,18 +20,15 @@ addresses of living containers to others (INV-STORE-2).
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
-import signal
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import FrameType
 
 from spidercni.errors import StoreCorrupt, StoreUnavailable
+from spidercni.ipam.local import faults
+from spidercni.ipam.local.lock import EXCLUSIVE, SHARED, locked
 
 FILE_NAME = "addresses.sqlite"
 
@@ -73,25 +70,6 @@ CREATE TABLE pool (
 COMMIT;
 """
 
-# Primary SQLite result codes that mean damage; every other one means that the file cannot be used now.
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
-# Result codes that mean a mistake of ours: not to be translated.
-_OURS = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_MISMATCH)
-
-_NO_SPACE = "free some space on the disk"
-_READ_ONLY = "the disk or the file is read-only; ipam.data_dir names another place"
-_SQLITE_ADVICE = {
-    sqlite3.SQLITE_FULL: _NO_SPACE,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_BUSY: "another program holds the file",
-}
-_ERRNO_ADVICE = {
-    errno.ENOSPC: _NO_SPACE,
-    errno.EDQUOT: _NO_SPACE,
-    errno.EROFS: _READ_ONLY,
-    errno.EACCES: "the plugin runs without the rights of root",
-}
-
 # A journal that begins so is to be rolled back (SQLite "Database File Format", 3). A blank one means nothing.
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
@@ -117,9 +95,9 @@ class Database:
         Ends in a commit, or in a rollback when the block raises.
         Raises StoreUnavailable (11), StoreCorrupt (107).
         """
-        with self.guarded():
+        with faults.translated(self.path):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self.locked(fcntl.LOCK_EX):
+            with locked(self.directory, EXCLUSIVE, self._lock_timeout):
                 if not self.path.exists():
                     self._create()
                 with closing(self._connect()) as connection:
@@ -138,11 +116,11 @@ class Database:
 
         Raises StoreUnavailable (11), StoreCorrupt (107).
         """
-        with self.guarded():
+        with faults.translated(self.path):
             if not self.path.exists():
                 yield None
                 return
-            with self.locked(fcntl.LOCK_SH), closing(self._connect()) as connection:
+            with locked(self.directory, SHARED, self._lock_timeout), closing(self._connect()) as connection:
                 connection.execute("BEGIN")
                 yield connection
 
@@ -152,28 +130,15 @@ class Database:
         while not directory.exists() and directory != directory.parent:
             directory = directory.parent
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise StoreUnavailable(f"the store {self.path} cannot be written", _READ_ONLY)
+            raise StoreUnavailable(f"the store {self.path} cannot be written", faults.READ_ONLY)
         if os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize < _LEAST_SPACE_BYTES:
-            raise StoreUnavailable(f"the store {self.path} cannot be written", _NO_SPACE)
+            raise StoreUnavailable(f"the store {self.path} cannot be written", faults.NO_SPACE)
 
     @contextmanager
     def locked(self, kind: int) -> Iterator[None]:
-        """Hold the flock on the data directory. Raises StoreUnavailable when others hold it for too long."""
-        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                with _alarm(self._lock_timeout):
-                    fcntl.flock(descriptor, kind)
+        """Hold the lock of the store. Raises StoreUnavailable (11)."""
+        with faults.translated(self.path), locked(self.directory, kind, self._lock_timeout):
             yield
-        except _AlarmRang:
-            raise StoreUnavailable(
-                f"the store {self.path} is busy",
-                f"others held its lock for {self._lock_timeout:g} s; `fuser {self.directory}` shows them",
-            ) from None
-        finally:
-            os.close(descriptor)
 
     def create_beside(self, name: str) -> Path:
         """Make an empty store in a file of another name, durable, ready to be renamed into place."""
@@ -213,7 +178,7 @@ class Database:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if application != APPLICATION_ID:
-                raise StoreCorrupt(f"{self.path} is not a store of spidercni", REPAIR)
+                raise StoreCorrupt(f"{self.path} is not a store of spidercni", faults.REPAIR)
             if version != SCHEMA_VERSION:
                 raise StoreUnavailable(
                     f"the store {self.path} has schema {version}, this executable knows {SCHEMA_VERSION}",
@@ -225,54 +190,3 @@ class Database:
             connection.close()
             raise
         return connection
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Turn errors of SQLite and of the file system into ours, by what an administrator can do."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = (getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
-            if code in _OURS:
-                raise
-            if code in _DAMAGE:
-                raise StoreCorrupt(f"the store {self.path} is damaged: {error}", REPAIR) from error
-            advice = self._advice(_SQLITE_ADVICE.get(code))
-            raise StoreUnavailable(f"the store {self.path} cannot be used: {error}", advice) from error
-        except OSError as error:
-            advice = self._advice(_ERRNO_ADVICE.get(error.errno or 0))
-            raise StoreUnavailable(
-                f"the store {self.path} cannot be used: {error.strerror or error}", advice
-            ) from error
-
-    def _advice(self, known: str | None) -> str:
-        return known or f"look at {self.directory}; ipam.data_dir names another place"
-
-
-REPAIR = "nothing was changed; `spidercni ctl check --repair` keeps it aside and saves what can be read"
-
-
-class _AlarmRang(Exception):
-    """The time to wait is over."""
-
-
-@contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    """Interrupt a blocking system call after some seconds, where that is possible.
-
-    Only the main thread may set a signal handler; another one waits for as long as it takes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(_number: int, _frame: FrameType | None) -> None:
-        raise _AlarmRang
-
-    previous = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
