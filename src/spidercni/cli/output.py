@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 Row = dict[str, Any]
+
+# Laying out a table for a terminal costs rich almost a millisecond a row.
+_RICH_ROWS = 1000
 
 FORMATS = ("table", "json", "yaml")
 
@@ -28,21 +32,32 @@ def emit(form: str, document: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table. Cells are plain text: names from outside are never taken for markup."""
+    """Print a table. Cells are plain text: names from outside are never taken for markup or terminal commands."""
+    shown = [[_printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty() and len(rows) <= _RICH_ROWS:
+        _rich_table(columns, shown)
+        return
+    # A pipe has no width: a line must not break where a program reads it.
+    widths = [max(map(len, column)) for column in zip(columns, *shown, strict=True)]
+    for row in (columns, *shown):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold", no_wrap=False)
+        made.add_column(column, overflow="fold")
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # A pipe has no width: a line must not break where a program reads it.
-        console = Console(highlight=False, width=10_000)
-    console.print(made)
+    Console(highlight=False).print(made)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def bar(used: int, total: int, cells: int = 10) -> str:
