@@ -30,20 +30,18 @@ def list_pools(place: Place, form: str) -> None:
     if form != "table":
         emit(form, [_document(usage) for usage in found])
         return
+    # What cools down or is reserved is in `show`: a terminal has 80 columns.
     table(
-        ("NAME", "NETWORK", "SUBNET", "USED", "", "IN USE", "FREE", "TOTAL", "COOLING", "RESERVED"),
+        ("NAME", "NETWORK", "SUBNET", "USED", "IN USE", "FREE", "TOTAL"),
         [
             (
                 usage.pool.name,
                 usage.pool.scope or "-",
                 str(usage.pool.subnet),
-                bar(usage.in_use, usage.total - usage.reserved),
-                percent(usage.in_use, usage.total - usage.reserved),
+                _share(usage.in_use, usage.total - usage.reserved),
                 str(usage.in_use),
                 str(usage.free),
                 str(usage.total),
-                str(usage.cooling),
-                str(usage.reserved),
             )
             for usage in found
         ],
@@ -66,6 +64,10 @@ def show_pool(place: Place, name: str, form: str) -> None:
 def _usages(place: Place) -> Sequence[Usage]:
     pools, reserved = manifests.read(place.pools_dir)
     return usages(place.database, pools, reserved)
+
+
+def _share(used: int, total: int) -> str:
+    return f"{bar(used, total)} {percent(used, total)}"
 
 
 def _document(usage: Usage) -> Row:
