@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from spidercni.errors import InvalidConfig, NoCandidatePool
@@ -105,6 +104,8 @@ def _by_patterns(pools: Iterable[Pool], family: int, patterns: Sequence[str]) ->
 
     A pool that was listed before is not listed again. A name that no pool has is an error: it is a mistake.
     """
+    from fnmatch import fnmatchcase  # few configurations name pools at all
+
     by_name = {pool.name: pool for pool in pools}
     found: dict[str, Pool] = {}
     for pattern in patterns:
