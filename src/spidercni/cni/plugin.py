@@ -46,47 +46,65 @@ class Plugin(NamedTuple):
     load_handlers: Callable[[Mapping[str, str]], Mapping[str, Handler]]
 
 
+async def _nothing() -> None:
+    """Take nothing back."""
+
+
+class Reply(NamedTuple):
+    """All that a caller gets: exit status and the bytes for stdout; and what only we know."""
+
+    status: int
+    body: bytes = b""
+    error: SpidercniError | None = None
+    undo: Callable[[], Coroutine[Any, Any, None]] = _nothing
+
+
+class Call(NamedTuple):
+    """What one call comes with; standard input is read only when it is needed."""
+
+    environ: Mapping[str, str]
+    read_stdin: Callable[[], bytes]
+    netns: str = ""  # a path of CNI_NETNS as this process sees it, where that is another than the caller's
+
+
+async def respond(plugin: Plugin, call: Call, load_handlers: Callable[[], Mapping[str, Handler]]) -> Reply:
+    """Answer one call. Whatever happens, the reply is a result or an error document with status 1."""
+    version = plugin.versions[-1]
+    try:
+        variables = environment.read(call.environ)
+        if variables.command == "VERSION":
+            # Standard input is not read: a runtime may leave it open (skel does not read it either).
+            return Reply(0, _encode({"cniVersion": version, "supportedVersions": list(plugin.versions)}))
+        _refuse_own_netns(variables, call)
+        request = decode(variables, call.read_stdin(), plugin.versions)
+        version = request.cni_version
+        answer = await load_handlers()[variables.command](request)
+        return Reply(0, _encode(answer.document), undo=answer.undo) if answer is not None else Reply(0)
+    except SpidercniError as error:
+        return _failure(error, version)
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, the runtime gets a document
+        return _failure(_defect(plugin, error), version)
+
+
 def serve(plugin: Plugin, environ: Mapping[str, str], streams: Streams) -> int:
-    """Answer one call and return the exit status: 0 on success, 1 with an error document otherwise.
+    """Answer the call that this process was started for, and return the exit status.
 
     Raises OSError when the answer cannot be written; nothing is left allocated for it then.
     """
     if not environ.get("CNI_COMMAND"):
         print(f"{plugin.about}\nCNI protocol versions supported: {', '.join(plugin.versions)}", file=sys.stderr)
         return 0
-    version = plugin.versions[-1]
+    call = Call(environ, lambda: read_all(streams.stdin, STDIN_LIMIT_BYTES))
+    reply = run(respond(plugin, call, lambda: plugin.load_handlers(environ)))
+    if reply.error is not None:
+        _explain(reply)
     try:
-        call = environment.read(environ)
-        if call.command == "VERSION":
-            # Standard input is not read: a runtime may leave it open (skel does not read it either).
-            answer: Answer | None = Answer(
-                {"cniVersion": version, "supportedVersions": list(plugin.versions)}, _nothing
-            )
-        else:
-            _refuse_own_netns(call, environ)
-            request = decode(call, read_all(streams.stdin, STDIN_LIMIT_BYTES), plugin.versions)
-            version = request.cni_version
-            answer = run(plugin.load_handlers(environ)[call.command](request))
-    except SpidercniError as error:
-        return _fail(streams, error, version)
-    except Exception as error:  # noqa: BLE001 - the boundary: whatever it was, the runtime gets a document
-        return _fail(streams, _defect(plugin, error), version)
-    if answer is not None:
-        _deliver(streams, answer)
-    return 0
-
-
-async def _nothing() -> None:
-    """Take nothing back: VERSION does nothing."""
-
-
-def _deliver(streams: Streams, answer: Answer) -> None:
-    try:
-        streams.write(answer.document)
+        streams.write(reply.body)
     except OSError:
         # A runtime does not always send DEL after a failed ADD (macvlan sends none to its IPAM plugin).
-        run(answer.undo())
+        run(reply.undo())
         raise
+    return reply.status
 
 
 def run(handler: Coroutine[Any, Any, T]) -> T:
@@ -116,48 +134,53 @@ def refuse_all(name: str) -> Mapping[str, Handler]:
     return dict.fromkeys(environment.COMMANDS, refuse)
 
 
-def error_document(error: SpidercniError, version: str) -> dict[str, Any]:
-    """Return the error object of SPEC "Error"."""
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode() + b"\n"
+
+
+def _failure(error: SpidercniError, version: str) -> Reply:
+    """Make the error object of SPEC "Error"."""
     document: dict[str, Any] = {"cniVersion": version, "code": error.code, "msg": error.summary}
     if error.details:
         document["details"] = error.details
-    return document
-
-
-def _fail(streams: Streams, error: SpidercniError, version: str) -> int:
-    document = error_document(error, version)
-    # libcni shows stderr only when stdout is empty; it is for people who call the plugin by hand.
-    print(json.dumps(document), file=sys.stderr)
-    streams.write(document)
-    return 1
+    return Reply(1, _encode(document), error)
 
 
 def _defect(plugin: Plugin, error: Exception) -> Defect:
-    import traceback  # only a defect pays for it
-
-    traceback.print_exception(error, file=sys.stderr)
-    return Defect(
+    defect = Defect(
         f"{plugin.name} met an error it did not foresee: {type(error).__name__}",
         f"{quoted(str(error), 400)}; please report it",
     )
+    defect.__cause__ = error
+    return defect
 
 
-def _refuse_own_netns(call: environment.Environment, environ: Mapping[str, str]) -> None:
+def _explain(reply: Reply) -> None:
+    """Tell people who call the plugin by hand; libcni shows stderr only when stdout is empty."""
+    if isinstance(reply.error, Defect) and reply.error.__cause__ is not None:
+        import traceback  # only a defect pays for it
+
+        traceback.print_exception(reply.error.__cause__, file=sys.stderr)
+    print(reply.body.decode().rstrip(), file=sys.stderr)
+
+
+def _refuse_own_netns(variables: environment.Environment, call: Call) -> None:
     """Refuse to work on the plugin's own network namespace, as skel does, but before any work is done.
 
     Otherwise a mistaken path makes a plugin configure the node itself. A namespace that cannot be looked at is
     no error here: it may be gone already.
     """
-    if call.command not in ("ADD", "DEL") or not call.netns:
+    path = call.netns or variables.netns
+    if variables.command not in ("ADD", "DEL") or not path:
         return
-    if environ.get("CNI_NETNS_OVERRIDE", "").lower() in ("true", "1"):
+    if call.environ.get("CNI_NETNS_OVERRIDE", "").lower() in ("true", "1"):
         return
     try:
-        own, given = os.stat(OWN_NETNS), os.stat(call.netns)
+        own, given = os.stat(OWN_NETNS), os.stat(path)
     except (OSError, ValueError):
         return
     if (own.st_dev, own.st_ino) == (given.st_dev, given.st_ino):
         raise InvalidNetns(
             "plugin's netns and netns from CNI_NETNS should not be the same",
-            f"CNI_NETNS={quoted(call.netns)} is the network namespace that the plugin runs in",
+            f"CNI_NETNS={quoted(variables.netns)} is the network namespace that the plugin runs in",
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from spidercni.errors import UnreadableInput
 
@@ -17,12 +15,12 @@ class Streams(NamedTuple):
     stdin: int
     document: int
 
-    def write(self, document: Mapping[str, Any]) -> None:
-        """Write the document at once and whole.
+    def write(self, document: bytes) -> None:
+        """Write all of the document.
 
         Raises OSError when the reader is gone: the caller must not report success then.
         """
-        rest = memoryview(json.dumps(document).encode() + b"\n")
+        rest = memoryview(document)
         while rest:
             rest = rest[os.write(self.document, rest) :]
 
