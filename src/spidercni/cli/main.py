@@ -11,6 +11,7 @@ from spidercni.cli.lazy import LazyGroup
 @click.group(
     cls=LazyGroup,
     sources={
+        "agent": ("spidercni.cli.agent:agent", "Answer for the plugins of this node."),
         "ctl": ("spidercni.cli.ctl:ctl", "Look at pools and addresses, check and repair the store."),
         "completion": ("spidercni.cli.completion:completion", "Print the completion script of a shell."),
     },
