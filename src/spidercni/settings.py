@@ -19,6 +19,8 @@ class Settings(NamedTuple):
     data_dir: str = "/var/lib/spidercni"
     # Manifests of pools and reservations, read by every ADD.
     pools_dir: str = "/etc/spidercni/pools.d"
+    # Releases that wait for a store that is away, one small file each.
+    pending_dir: str = "/var/lib/spidercni/pending"
     # Name of this node, in records and for `nodeName` of pools.
     node: str = ""
     # Seconds for which a released address is given out only if nothing else is left: longer than neighbours
@@ -36,6 +38,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         data_dir=environ.get("SPIDERCNI_DATA_DIR") or default.data_dir,
         pools_dir=environ.get("SPIDERCNI_POOLS_DIR") or default.pools_dir,
+        pending_dir=environ.get("SPIDERCNI_PENDING_DIR") or default.pending_dir,
         node=environ.get("SPIDERCNI_NODE_NAME") or os.uname().nodename,
         cooldown_seconds=_seconds(environ, "SPIDERCNI_COOLDOWN_SECONDS", default.cooldown_seconds),
         lock_timeout_seconds=_seconds(environ, "SPIDERCNI_LOCK_TIMEOUT_SECONDS", default.lock_timeout_seconds),

@@ -21,6 +21,17 @@ DAMAGES = {
 }
 
 
+# Where releases are noted that could not be carried out.
+PENDING = Path("/var/lib/spidercni/pending")
+
+
+@pytest.fixture(autouse=True)
+def nothing_noted(node: Node) -> None:
+    """Begin with an empty journal."""
+    for note in PENDING.glob("*"):
+        note.unlink()
+
+
 @pytest.fixture
 def disk(node: Node, networks: Networks) -> Iterator[Path]:
     """A small disk of its own under the store."""
@@ -93,11 +104,11 @@ def test_a_disk_full_from_the_start_makes_no_half_store(
     assert len(store.used()) == 2
 
 
-@pytest.mark.parametrize(("command", "code"), [("ADD", 11), ("DEL", 11), ("STATUS", 50), ("CHECK", None)])
+@pytest.mark.parametrize(("command", "code"), [("ADD", 11), ("DEL", None), ("STATUS", 50), ("CHECK", None)])
 def test_a_read_only_disk(
     disk: Path, spiderpool: Path, networks: Networks, attachment: Attachment, command: str, code: int | None
 ) -> None:
-    """On a read-only disk nothing pretends to have been written, STATUS is not ready, and CHECK still works."""
+    """On a read-only disk an ADD is refused, a DEL is noted, STATUS is not ready, and CHECK still works."""
     result = execute(spiderpool, "ADD", networks.config(), attachment)
     mount("lab", str(disk), "tmpfs", flags=MS_REMOUNT | MS_RDONLY)
     config = {**networks.config(), "prevResult": result}
@@ -107,6 +118,7 @@ def test_a_read_only_disk(
     except CniError as error:
         answered = error.code
     assert answered == code
+    assert len(list(PENDING.glob("*.json"))) == (command == "DEL")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -121,11 +133,14 @@ def test_a_damaged_store_is_not_touched(
     damaged = content[head] + between + content[tail]
     path.write_bytes(damaged)
     config = {**networks.config(), "prevResult": result, "cni.dev/valid-attachments": []}
-    for command, code in (("ADD", 107), ("DEL", 107), ("CHECK", 107), ("GC", 107), ("STATUS", 50)):
+    for command, code in (("ADD", 107), ("CHECK", 107), ("STATUS", 50)):
         with pytest.raises(CniError) as caught:
             execute(spiderpool, command, config, attachment)
         assert (command, caught.value.code) == (command, code)
         assert "--repair" in caught.value.details
+    execute(spiderpool, "DEL", config, attachment)
+    execute(spiderpool, "GC", config, attachment)
+    assert len(list(PENDING.glob("*.json"))) == 2, "releases are noted until the store is repaired"
     assert path.read_bytes() == damaged
     assert store.ctl("check").returncode == 3
 

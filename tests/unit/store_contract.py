@@ -9,6 +9,9 @@ import pytest
 
 from spidercni.cni.plugin import run
 from spidercni.ipam.choose import next_free
+from spidercni.ipam.journal import Journal, Waiting
+from spidercni.ipam.release import collect as end_stale
+from spidercni.ipam.release import release as end
 from spidercni.model.addresses import interface_of
 from spidercni.model.allocation import Allocation, Owner
 from spidercni.model.attachment import Attachment
@@ -37,6 +40,19 @@ async def claim(store, *allocations):
     """Claim in one session; return the answers."""
     async with store.session() as session:
         return [await session.claim(each, V4 if each.family == 4 else V6) for each in allocations]
+
+
+NOTHING = Waiting(Journal("/nonexistent"), "")
+
+
+def release(store, attachment):
+    """Release with nothing noted."""
+    return end(store, attachment, NOTHING)
+
+
+def collect(store, network, node, stale):
+    """Collect with nothing noted."""
+    return end_stale(store, network, node, stale, NOTHING)
 
 
 class GiveUpError(Exception):
@@ -131,25 +147,25 @@ class StoreContract:
         ]
         run(claim(store, allocation(), allocation(V6), *others))
 
-        assert [allocation(), allocation(V6)] == run(store.release(Attachment("net", "c1", "eth0")))
-        assert run(store.release(Attachment("net", "c1", "eth0"))) == []
+        assert [allocation(), allocation(V6)] == run(release(store, Attachment("net", "c1", "eth0")))
+        assert run(release(store, Attachment("net", "c1", "eth0"))) == []
         assert others == run(store.allocations())
 
     def test_releasing_from_nothing_is_success(self, domain):
         """DEL comes also where there never was an ADD."""
         store, _ = domain
 
-        assert run(store.release(Attachment("net", "c1", "eth0"))) == []
-        assert run(store.collect("net", "node", lambda _: True)) == []
+        assert run(release(store, Attachment("net", "c1", "eth0"))) == []
+        assert run(collect(store, "net", "node", lambda _: True)) == []
         assert run(store.allocations()) == []
 
     def test_a_released_address_cools_down(self, domain, clock):
         """It is taken for the cool-down, and the longest released comes first where nothing else is left."""
         store, _ = domain
         run(claim(store, allocation(), allocation(offset=1, container="c2")))
-        run(store.release(Attachment("net", "c2", "eth0")))
+        run(release(store, Attachment("net", "c2", "eth0")))
         clock.now += 1
-        run(store.release(Attachment("net", "c1", "eth0")))
+        run(release(store, Attachment("net", "c1", "eth0")))
 
         async def look():
             async with store.session() as session:
@@ -164,7 +180,7 @@ class StoreContract:
         """The cool-down then begins anew and ends."""
         store, _ = domain
         run(claim(store, allocation()))
-        run(store.release(Attachment("net", "c1", "eth0")))
+        run(release(store, Attachment("net", "c1", "eth0")))
         clock.now -= 1_000_000
 
         async def is_taken():
@@ -179,7 +195,7 @@ class StoreContract:
         """The cool-down is a preference, never a reason to refuse."""
         store, _ = domain
         run(claim(store, allocation()))
-        run(store.release(Attachment("net", "c1", "eth0")))
+        run(release(store, Attachment("net", "c1", "eth0")))
 
         assert run(claim(store, allocation(container="c2"))) == [True]
         assert [allocation(container="c2")] == run(store.allocations())
@@ -212,7 +228,7 @@ class StoreContract:
                 await session.hand_over(old, new)
 
         run(hand_over())
-        assert run(store.release(Attachment("net", "old", "eth0"))) == []
+        assert run(release(store, Attachment("net", "old", "eth0"))) == []
         assert [new] == run(store.allocations())
 
     def test_collect_keeps_to_network_and_node(self, domain):
@@ -227,7 +243,7 @@ class StoreContract:
             asked.append(each)
             return each.attachment.container_id == "c1"
 
-        assert [allocation()] == run(store.collect("net", "node", stale))
+        assert [allocation()] == run(collect(store, "net", "node", stale))
         assert [allocation(), allocation(offset=3, container="c4")] == asked
         assert [elsewhere, foreign, allocation(offset=3, container="c4")] == run(store.allocations())
 
@@ -239,7 +255,7 @@ class StoreContract:
         assert run(store.has_free(V4, two))
         run(claim(store, allocation(), allocation(offset=1, container="c2")))
         assert not run(store.has_free(V4, two))
-        run(store.release(Attachment("net", "c2", "eth0")))
+        run(release(store, Attachment("net", "c2", "eth0")))
         assert run(store.has_free(V4, two))
         assert not run(store.has_free(V4, IntervalSet()))
 
@@ -254,7 +270,7 @@ class StoreContract:
 
         assert run(claim(store, *ends)) == [True] * 4
         for each in ends:
-            assert [each] == run(store.release(each.attachment))
+            assert [each] == run(release(store, each.attachment))
 
 
 class _Nothing:

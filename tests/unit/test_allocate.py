@@ -20,6 +20,7 @@ from spidercni.model.allocation import Owner
 from spidercni.model.attachment import Attachment
 from spidercni.model.pool import parse_pool, parse_reserved
 from tests.unit.naive import NaiveAllocator, naive_pool
+from tests.unit.store_contract import collect, release
 
 COOLDOWN, GRACE = 10.0, 20.0
 
@@ -107,10 +108,10 @@ def _apply(operation, store, naive, clock):
         case ("tick", seconds):
             clock.now += seconds
         case ("delete", container, ifname, network):
-            run(store.release(Attachment(network, container, ifname)))
+            run(release(store, Attachment(network, container, ifname)))
             naive.delete(network, container, ifname, clock.now)
         case ("collect", network, valid):
-            run(store.collect(network, "node", _stale(valid, clock.now)))
+            run(collect(store, network, "node", _stale(valid, clock.now)))
             naive.collect(network, valid, clock.now)
         case ("add", container, ifname, network, v4, v6, wanted, with_uid):
             owner = PODS[container] if with_uid else f"container/{container}"

@@ -97,13 +97,13 @@ def test_the_clock_may_jump(tmp_path):
     """A store written in the future works today: the wall clock was set back by a year."""
     from spidercni.cni.plugin import run
     from spidercni.ipam.local.store import LocalStore
-    from tests.unit.store_contract import allocation, claim
+    from tests.unit.store_contract import allocation, claim, release
 
     database = Database(f"{tmp_path}/data", 5)
     future = LocalStore(database, lambda: time.time() + 3e7, 60)
     run(claim(future, allocation(at=time.time() + 3e7)))
     run(claim(future, allocation(offset=1, container="c2", at=time.time() + 3e7)))
-    run(future.release(allocation(container="c2").attachment))
+    run(release(future, allocation(container="c2").attachment))
 
     pool = {"name": "v4", "subnet": "10.0.0.0/24", "ips": ["10.0.0.5-10.0.0.7"]}
     addresses = [

@@ -19,7 +19,7 @@ from spidercni.ipam.local.database import Database
 from spidercni.ipam.local.store import LocalStore
 from spidercni.ipam.local.usage import usages
 from spidercni.model.attachment import Attachment
-from tests.unit.store_contract import FIRST4, V4, StoreContract, allocation, claim
+from tests.unit.store_contract import FIRST4, V4, StoreContract, allocation, claim, collect, release
 
 
 class Clock:
@@ -57,8 +57,8 @@ def test_looking_creates_nothing(domain, database):
     """Reading, releasing and collecting where nothing was ever allocated leave no file behind."""
     store, _ = domain
     run(store.allocations())
-    run(store.release(Attachment("net", "c1", "eth0")))
-    run(store.collect("net", "node", lambda _: True))
+    run(release(store, Attachment("net", "c1", "eth0")))
+    run(collect(store, "net", "node", lambda _: True))
 
     assert not database.directory.exists()
 
@@ -81,7 +81,7 @@ def test_a_damaged_file_is_refused_and_left_alone(database, domain, content):
     for attempt in (
         claim(domain[0], allocation()),
         domain[0].allocations(),
-        domain[0].release(allocation().attachment),
+        release(domain[0], allocation().attachment),
     ):
         with pytest.raises(StoreCorrupt, match="--repair"):
             run(attempt)
@@ -181,7 +181,7 @@ def test_whoever_reads_first_rolls_a_killed_change_back(database, domain):
 def test_audit_finds_a_wrong_index_and_repair_mends_it(database, domain):
     """Whatever disagrees is said; the old file is kept; afterwards all addresses are still in use."""
     run(claim(domain[0], allocation(), allocation(offset=1, container="c2"), allocation(offset=4, container="c3")))
-    run(domain[0].release(Attachment("net", "c3", "eth0")))
+    run(release(domain[0], Attachment("net", "c3", "eth0")))
     connection = sqlite3.connect(database.path)
     connection.execute("DELETE FROM run")
     connection.commit()
@@ -259,7 +259,7 @@ def test_usage_counts_are_right(database, domain, clock):
     """Total, reserved, in use, cooling and free of a pool; in use counts whoever gave the address."""
     stranger = allocation(offset=3, container="c4")._replace(pool="other")
     run(claim(domain[0], allocation(), allocation(offset=1, container="c2"), stranger))
-    run(domain[0].release(Attachment("net", "c2", "eth0")))
+    run(release(domain[0], Attachment("net", "c2", "eth0")))
     from spidercni.model.pool import parse_reserved
 
     (usage,) = usages(database, [V4], parse_reserved(["10.0.0.9", "10.0.0.77"], "x"))

@@ -6,22 +6,39 @@ since the ADD must not keep an address from being released.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from ipaddress import ip_network
+from itertools import count
 from typing import Any, NamedTuple
 
 from spidercni.cni.plugin import Answer
 from spidercni.cni.request import Request, valid_attachments
 from spidercni.cni.result import Ip, IpamResult, Route, previous_ips, render
-from spidercni.errors import AllocationDrift, AllocationMissing, InvalidConfig, NotServing, SpidercniError
+from spidercni.errors import (
+    AllocationDrift,
+    AllocationMissing,
+    InvalidConfig,
+    NotServing,
+    SpidercniError,
+    StoreCorrupt,
+    StoreUnavailable,
+)
 from spidercni.ipam import candidates as pools
 from spidercni.ipam import config as configs
 from spidercni.ipam.allocate import Wish, allocate
 from spidercni.ipam.candidates import Asker, Candidate, Catalog
 from spidercni.ipam.config import IpamConfig, StoreConfig
+from spidercni.ipam.journal import Journal, Note, Waiting, name_of
+from spidercni.ipam.release import carry_out, release
+from spidercni.ipam.release import collect as release_stale
 from spidercni.ipam.store import Store
 from spidercni.model.allocation import Allocation, Owner
 from spidercni.settings import Settings
+
+# Tells notes of one process apart that are written in the same instant.
+_count = count()
 
 
 class Context(NamedTuple):
@@ -31,6 +48,7 @@ class Context(NamedTuple):
     clock: Callable[[], float]  # seconds since the epoch
     open_store: Callable[[StoreConfig], Store]
     read_catalog: Callable[[IpamConfig], Catalog]
+    journal: Journal
 
 
 async def add(request: Request, context: Context) -> Answer:
@@ -44,10 +62,14 @@ async def add(request: Request, context: Context) -> Answer:
     pools.refuse_useless_requests(requested, candidates)
     wish = Wish(request.attachment, owner, context.settings.node, context.clock())
     store = context.open_store(config.store)
+    waiting = Waiting(context.journal, config.store.data_dir)
     async with store.session() as session:
+        await carry_out(session, waiting)
         allocations = await allocate(session, wish, candidates, requested)
         # Built before the session ends: a result that cannot be made leaves no allocation.
         document = render(_result(allocations, catalog, config.clean_gateway), request.cni_version)
+
+    waiting.done()
 
     async def undo() -> None:
         """Release what this call has made, not what the attachment held before (INV-IPAM-4)."""
@@ -60,9 +82,14 @@ async def add(request: Request, context: Context) -> Answer:
 
 
 async def delete(request: Request, context: Context) -> None:
-    """Release all that the attachment holds and nothing else; there may be nothing."""
-    store = context.open_store(configs.parse_store(request, context.settings))
-    await store.release(request.attachment)
+    """Release all that the attachment holds and nothing else; there may be nothing.
+
+    Where the store is away, the release is noted, and carried out when it is back.
+    """
+    config = configs.parse_store(request, context.settings)
+    note = Note(_note_name(context), config.data_dir, context.settings.node, request.attachment)
+    async with _noting(context, note) as waiting:
+        await release(context.open_store(config), request.attachment, waiting)
 
 
 async def check(request: Request, context: Context) -> None:
@@ -111,19 +138,55 @@ async def status(request: Request, context: Context) -> None:
 async def collect(request: Request, context: Context) -> None:
     """Release what this network on this node holds for attachments that the runtime does not list as valid.
 
-    Without a list nothing is released. A young record is spared: the runtime may not have known it yet.
+    Without a list nothing is released. A young record is spared: the runtime may not have known it yet. Where the
+    store is away, the collection is noted, and carried out when it is back.
     """
     valid = valid_attachments(request)
-    store_config = configs.parse_store(request, context.settings)
+    config = configs.parse_store(request, context.settings)
     if valid is None:
         return
     now, grace = context.clock(), context.settings.gc_grace_seconds
+    note = Note(_note_name(context), config.data_dir, context.settings.node, request.attachment, valid, now - grace)
 
     def stale(allocation: Allocation) -> bool:
         # By magnitude: after the clock was set back a record may be of the future.
         return allocation.attachment not in valid and abs(now - allocation.allocated_at) >= grace
 
-    await context.open_store(store_config).collect(request.network, context.settings.node, stale)
+    async with _noting(context, note) as waiting:
+        await release_stale(context.open_store(config), request.network, context.settings.node, stale, waiting)
+
+
+async def carry_out_notes(context: Context) -> int:
+    """Carry out what waits for any store that is back; return how many notes are done.
+
+    Raises StoreUnavailable (11) or StoreCorrupt (107) of the first store that is still away.
+    """
+    done = 0
+    for data_dir in sorted(context.journal.data_dirs()):
+        waiting = Waiting(context.journal, data_dir)
+        async with context.open_store(StoreConfig(data_dir)).session() as session:
+            await carry_out(session, waiting)
+        done += waiting.done()
+    return done
+
+
+@asynccontextmanager
+async def _noting(context: Context, note: Note) -> AsyncIterator[Waiting]:
+    """Run a release with what is noted for its store; note it too where the store cannot be used now."""
+    waiting = Waiting(context.journal, note.data_dir)
+    try:
+        yield waiting
+    except (StoreUnavailable, StoreCorrupt) as error:
+        try:
+            context.journal.write(note)
+        except StoreUnavailable:
+            raise error from None  # the runtime has to try again
+    else:
+        waiting.done()
+
+
+def _note_name(context: Context) -> str:
+    return name_of(context.clock(), os.getpid(), next(_count))
 
 
 def owner_of(request: Request, args: Mapping[str, str]) -> Owner:

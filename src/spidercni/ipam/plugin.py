@@ -38,6 +38,7 @@ def real_context(environ: Mapping[str, str]) -> Context:
     from spidercni.ipam.candidates import Catalog
     from spidercni.ipam.config import IpamConfig, StoreConfig
     from spidercni.ipam.handlers import Context
+    from spidercni.ipam.journal import Journal
     from spidercni.ipam.local import manifests
     from spidercni.ipam.local.database import Database
     from spidercni.ipam.local.store import LocalStore
@@ -52,7 +53,7 @@ def real_context(environ: Mapping[str, str]) -> Context:
         pools, reserved = manifests.read(config.pools_dir)
         return Catalog.of(config, pools, reserved)
 
-    return Context(current, time.time, open_store, read_catalog)
+    return Context(current, time.time, open_store, read_catalog, Journal(current.pending_dir))
 
 
 PLUGIN = Plugin("spiderpool", "spidercni IPAM plugin (spiderpool)", SUPPORTED, load_handlers)

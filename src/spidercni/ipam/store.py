@@ -7,7 +7,7 @@ ends well, and not there at all when it ends with an exception. A store may let 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -23,6 +23,18 @@ class Session(Protocol):
 
     async def held(self, owner: Owner, attachment: Attachment) -> list[Allocation]:
         """Return what the owner holds for that ifname, and what the attachment holds, whoever owns it."""
+
+    async def attached(self, attachment: Attachment) -> list[Allocation]:
+        """Return what the attachment holds."""
+
+    async def of_network(self, network: str, node: str) -> list[Allocation]:
+        """Return what the network has on the node."""
+
+    async def first_time(self, name: str) -> bool:
+        """Tell, once and never again, that a note of the journal is not carried out yet; part of the change."""
+
+    async def forget_all_but(self, names: Sequence[str]) -> None:
+        """Forget the names of notes that are there no more."""
 
     async def start(self, pool: Pool) -> int:
         """Return the number at which the search in the pool starts; remembers the pool for people to look at."""
@@ -55,11 +67,8 @@ class Store(Protocol):
     def session(self) -> AbstractAsyncContextManager[Session]:
         """Begin a change. Raises StoreUnavailable (11) or StoreCorrupt (107)."""
 
-    async def release(self, attachment: Attachment) -> list[Allocation]:
-        """Release all that the attachment holds, and only that; return it. Repeating it is no error."""
-
-    async def collect(self, network: str, node: str, stale: Callable[[Allocation], bool]) -> list[Allocation]:
-        """Release what `stale` says of the network on the node; return it."""
+    async def exists(self) -> bool:
+        """Tell whether anything was ever allocated here."""
 
     async def attached(self, attachment: Attachment) -> list[Allocation]:
         """Return what the attachment holds."""

@@ -113,6 +113,7 @@ def _salvage(path: Path) -> tuple[dict[str, list[Any]], bool]:
         ("address", records.COLUMNS, "key"),
         ("cooling", "key, released_at", "key"),
         ("pool", "scope, name, spec, cursor", "scope, name"),
+        ("noted", "name", "name"),
     ):
         found: dict[Any, None] = {}
         for direction in ("ASC", "DESC"):
@@ -142,6 +143,7 @@ def _fill(path: Path, rows: dict[str, list[Any]]) -> tuple[int, list[str]]:
                 saved += 1
         connection.executemany("INSERT OR IGNORE INTO cooling VALUES (?, ?)", rows["cooling"])
         connection.executemany("INSERT OR IGNORE INTO pool VALUES (?, ?, ?, ?)", rows["pool"])
+        connection.executemany("INSERT OR IGNORE INTO noted VALUES (?)", rows["noted"])
     return saved, lost
 
 

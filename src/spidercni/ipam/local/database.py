@@ -60,6 +60,7 @@ CREATE INDEX address_attachment ON address (container_id, ifname, network);
 CREATE TABLE cooling (key BLOB PRIMARY KEY, released_at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX cooling_released ON cooling (released_at);
 CREATE TABLE run (first BLOB PRIMARY KEY, last BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE noted (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE pool (
     scope TEXT NOT NULL,
     name TEXT NOT NULL,

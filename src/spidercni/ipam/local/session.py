@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from spidercni.ipam.local import records
 from spidercni.ipam.local.runs import Runs, decode, encode
@@ -44,6 +45,23 @@ class LocalSession:
     def find(self, condition: str, *values: object) -> list[Allocation]:
         """Return the allocations that meet an SQL condition (a constant of the caller), by ascending address."""
         return list(records.find(self._connection, condition, *values))
+
+    async def attached(self, attachment: Attachment) -> list[Allocation]:
+        """Return what the attachment holds."""
+        return self.find(records.OF_ATTACHMENT, *attachment)
+
+    async def of_network(self, network: str, node: str) -> list[Allocation]:
+        """Return what the network has on the node."""
+        return self.find("network = ? AND node = ?", network, node)
+
+    async def first_time(self, name: str) -> bool:
+        """Remember the name of a note; False where it was known."""
+        return self._connection.execute("INSERT OR IGNORE INTO noted VALUES (?)", (name,)).rowcount == 1
+
+    async def forget_all_but(self, names: Sequence[str]) -> None:
+        """Forget other names of notes: nobody can read these notes any more."""
+        marks = ", ".join("?" * len(names))
+        self._connection.execute(f"DELETE FROM noted WHERE name NOT IN ({marks})", names)
 
     async def start(self, pool: Pool) -> int:
         """Return where the search begins: behind the address that the pool gave last, or at its first."""

@@ -30,29 +30,9 @@ class LocalStore:
         with self._database.write() as connection:
             yield LocalSession(connection, self._clock(), self._cooldown_seconds)
 
-    async def release(self, attachment: Attachment) -> list[Allocation]:
-        """Release what the attachment holds; without a store there is nothing, and none is made."""
-        if not await self.attached(attachment):
-            return []
-        async with self.session() as session:
-            gone = session.find(records.OF_ATTACHMENT, *attachment)
-            for allocation in gone:
-                await session.release(allocation)
-        return gone
-
-    async def collect(self, network: str, node: str, stale: Callable[[Allocation], bool]) -> list[Allocation]:
-        """Release what `stale` says of the network on the node."""
-        if not self._database.path.exists():
-            return []
-        async with self.session() as session:
-            gone = [
-                allocation
-                for allocation in session.find("network = ? AND node = ?", network, node)
-                if stale(allocation)
-            ]
-            for allocation in gone:
-                await session.release(allocation)
-        return gone
+    async def exists(self) -> bool:
+        """Tell whether there is a file."""
+        return self._database.path.exists()
 
     async def attached(self, attachment: Attachment) -> list[Allocation]:
         """Return what the attachment holds."""
