@@ -21,6 +21,7 @@ THREADS = 4
 
 # The verbs that are about a container; the others wait for nobody.
 _IN_TURN = ("ADD", "DEL", "CHECK")
+_RELEASES = ("DEL", "GC")
 
 
 class Limits(NamedTuple):
@@ -37,6 +38,9 @@ class Worker:
 
     def __init__(self, plugins: Mapping[str, Plugin], environ: Mapping[str, str]) -> None:
         self._plugins = plugins
+        self._environ = environ
+        # Set when a release has ended: it may have been noted for later.
+        self.released = asyncio.Event()
         self._handlers: dict[str, Mapping[str, Handler]] = {
             name: plugin.load_handlers(environ) for name, plugin in plugins.items()
         }
@@ -61,11 +65,26 @@ class Worker:
                 if not running.cancel():
                     await self._take_back(await asyncio.wrap_future(running))
                 raise
+            finally:
+                if relayed.environ.get("CNI_COMMAND") in _RELEASES:
+                    self.released.set()
 
     async def take_back(self, reply: Reply, relayed: RelayedCall) -> None:
         """Undo what a reply's call did: nobody could be given it."""
         async with self._turn(relayed):
             await self._take_back(reply)
+
+    async def resume(self) -> int:
+        """Do what earlier calls, or an agent before this one, had to leave; return how much that was.
+
+        Raises what the plugins raise where it still cannot be done.
+        """
+        done = 0
+        for plugin in self._plugins.values():
+            if plugin.resume is not None:
+                left = plugin.resume(self._environ)
+                done += await asyncio.get_running_loop().run_in_executor(self._threads, run, left)
+        return done
 
     def close(self) -> None:
         """Wait for what runs and end the threads."""

@@ -44,6 +44,8 @@ class Plugin(NamedTuple):
     about: str
     versions: tuple[str, ...]
     load_handlers: Callable[[Mapping[str, str]], Mapping[str, Handler]]
+    # Does what earlier calls had to leave; returns how much that was. For long-lived processes, with their environment.
+    resume: Callable[[Mapping[str, str]], Coroutine[Any, Any, int]] | None = None
 
 
 async def _nothing() -> None:

@@ -159,14 +159,22 @@ async def collect(request: Request, context: Context) -> None:
 async def carry_out_notes(context: Context) -> int:
     """Carry out what waits for any store that is back; return how many notes are done.
 
-    Raises StoreUnavailable (11) or StoreCorrupt (107) of the first store that is still away.
+    A store that is still away does not keep others waiting; its error is raised at the end: StoreUnavailable (11) or
+    StoreCorrupt (107).
     """
     done = 0
+    failure: SpidercniError | None = None
     for data_dir in sorted(context.journal.data_dirs()):
         waiting = Waiting(context.journal, data_dir)
-        async with context.open_store(StoreConfig(data_dir)).session() as session:
-            await carry_out(session, waiting)
-        done += waiting.done()
+        try:
+            async with context.open_store(StoreConfig(data_dir)).session() as session:
+                await carry_out(session, waiting)
+        except (StoreUnavailable, StoreCorrupt) as error:
+            failure = failure or error
+        else:
+            done += waiting.done()
+    if failure is not None:
+        raise failure
     return done
 
 

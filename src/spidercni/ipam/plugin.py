@@ -32,6 +32,13 @@ def load_handlers(environ: Mapping[str, str]) -> Mapping[str, Handler]:
     }
 
 
+async def resume(environ: Mapping[str, str]) -> int:
+    """Carry out the releases that wait for a store that is back. Raises StoreUnavailable, StoreCorrupt."""
+    from spidercni.ipam.handlers import carry_out_notes
+
+    return await carry_out_notes(real_context(environ))
+
+
 def real_context(environ: Mapping[str, str]) -> Context:
     """Return the context of this machine: its settings, its clock, the embedded store."""
     from spidercni import settings
@@ -56,4 +63,4 @@ def real_context(environ: Mapping[str, str]) -> Context:
     return Context(current, time.time, open_store, read_catalog, Journal(current.pending_dir))
 
 
-PLUGIN = Plugin("spiderpool", "spidercni IPAM plugin (spiderpool)", SUPPORTED, load_handlers)
+PLUGIN = Plugin("spiderpool", "spidercni IPAM plugin (spiderpool)", SUPPORTED, load_handlers, resume)

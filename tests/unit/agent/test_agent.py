@@ -240,6 +240,39 @@ def test_the_socket_is_for_root_only(agent):
     assert (0o600, 0o700) == (agent.socket.stat().st_mode & 0o777, agent.socket.parent.stat().st_mode & 0o777)
 
 
+def test_what_was_noted_is_carried_out_when_the_store_is_back(stopped_agent, tmp_path):
+    """A DEL on a damaged store succeeds; once the store is repaired its address is free, without any further call."""
+    agent = stopped_agent
+    agent.start(SPIDERCNI_PENDING_DIR=str(tmp_path / "pending"))
+    call(agent.socket, agent.config())
+    file = agent.data_dir / "addresses.sqlite"
+    sound = file.read_bytes()
+    file.write_bytes(b"rubbish")
+    assert (0, None) == call(agent.socket, agent.config(), CNI_COMMAND="DEL")
+    eventually(lambda: any("notes wait" in line["message"] for line in agent.lines()))
+    file.write_bytes(sound)
+    assert ["10.0.0.5"] == agent.used()
+    eventually(lambda: [] == agent.used())
+    eventually(lambda: [] == list((tmp_path / "pending").iterdir()))
+
+
+def test_notes_of_a_dead_agent_are_carried_out_at_start(stopped_agent, tmp_path):
+    """Whoever noted them, the next agent does them."""
+    agent = stopped_agent
+    pending = {"SPIDERCNI_PENDING_DIR": str(tmp_path / "pending")}
+    agent.start(**pending)
+    call(agent.socket, agent.config())
+    file = agent.data_dir / "addresses.sqlite"
+    sound = file.read_bytes()
+    file.write_bytes(b"rubbish")
+    call(agent.socket, agent.config(), CNI_COMMAND="DEL")
+    agent.stop(signal.SIGKILL)
+    file.write_bytes(sound)
+    agent.log.write_text("")
+    agent.start(**pending)
+    eventually(lambda: [] == agent.used())
+
+
 def test_lines_of_the_log_name_the_call_and_no_secret(agent):
     """Command, container, ifname, outcome, duration, trace; never the configuration."""
     call(agent.socket, agent.config() | {"password": "hunter2"}, TRACEPARENT="00-abc-def-01", CNI_ARGS="x=secret")
