@@ -26,7 +26,7 @@ def our_config(data_dir: Path, pool: Mapping[str, Any] = POOL) -> bytes:
     """Return a network configuration with our plugin, its store under `data_dir`."""
     ipam = {
         "type": "spiderpool", "store": "local", "data_dir": str(data_dir),
-        "pools_dir": str(data_dir / "pools.d"), "pools": [pool],
+        "pools_dir": str(data_dir.parent), "pools": [pool],
     }  # fmt: skip
     return json.dumps({"cniVersion": "1.0.0", "name": "lab", "type": "macvlan", "ipam": ipam}).encode()
 

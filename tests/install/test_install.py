@@ -121,7 +121,7 @@ def test_a_call_goes_on_in_its_version(installer: Installer, release: MakeReleas
     """A call that began before two upgrades ends well, in the files it began with."""
     installer.run("--from", release("one"))
     ipam = {
-        "type": "spiderpool", "data_dir": str(tmp_path / "store"), "pools_dir": str(tmp_path / "pools.d"),
+        "type": "spiderpool", "data_dir": str(tmp_path / "store"), "pools_dir": str(tmp_path),
         "pools": [{"name": "p", "subnet": "10.9.0.0/24", "ips": ["10.9.0.7"]}],
     }  # fmt: skip
     call = subprocess.Popen(

@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> bytes:
     """A configuration on a store that is not there yet."""
     pool = {"name": "p", "subnet": "10.9.0.0/24", "ips": ["10.9.0.7"]}
     ipam = {
-        "type": "spiderpool", "data_dir": str(tmp_path / "store"), "pools_dir": str(tmp_path / "pools.d"),
+        "type": "spiderpool", "data_dir": str(tmp_path / "store"), "pools_dir": str(tmp_path),
         "pools": [pool],
     }  # fmt: skip
     return json.dumps({"cniVersion": "1.0.0", "name": "n", "ipam": ipam}).encode()

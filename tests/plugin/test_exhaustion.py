@@ -74,5 +74,5 @@ def test_status_without_a_pool_is_not_ready(spiderpool: Path, networks: Networks
     ipam = networks.ipam()
     del ipam["pools"]
     with pytest.raises(CniError) as caught:
-        execute(spiderpool, "STATUS", networks.config(ipam={**ipam, "pools_dir": str(networks.folder / "none")}))
+        execute(spiderpool, "STATUS", networks.config(ipam={**ipam, "pools_dir": str(networks.folder)}))
     assert caught.value.code == 50

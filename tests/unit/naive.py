@@ -47,20 +47,23 @@ class NaiveAllocator:
     released: dict = field(default_factory=dict)  # (family, address) -> time
     cursors: dict = field(default_factory=dict)  # pool name -> address
     began: bool = False
+    superseded: set = field(default_factory=set)
 
     def add(self, owner, network, container, ifname, candidates, requested, now):
         """Give one address a family, or nothing."""
         self.began = True
         self._end_cooldowns(now)
-        before = dict(self.used), dict(self.released), dict(self.cursors)
+        before = dict(self.used), dict(self.released), dict(self.cursors), set(self.superseded)
         try:
             return self._add(owner, network, container, ifname, candidates, requested, now)
         except _RefusedError as refused:
-            self.used, self.released, self.cursors = before
+            self.used, self.released, self.cursors, self.superseded = before
             return refused.args[0]
 
     def _add(self, owner, network, container, ifname, candidates, requested, now):
         answer = {}
+        if (network, container, ifname) in self.superseded:
+            raise _RefusedError("AttachmentConflict")
         held = [
             key
             for key, record in sorted(self.used.items())
@@ -74,7 +77,9 @@ class NaiveAllocator:
                 if record[1] != network or wanted != address:
                     raise _RefusedError("AttachmentConflict")
                 answer[family] = address
-            elif family not in answer and wanted == address and _fits(address, candidates.get(family, [])):
+                continue
+            self.superseded.add(record[1:4])
+            if family not in answer and wanted == address and _fits(address, candidates.get(family, [])):
                 self.used[key] = (owner, network, container, ifname, now)
                 answer[family] = address
             else:
@@ -114,8 +119,9 @@ class NaiveAllocator:
     def delete(self, network, container, ifname, now):
         """Release by attachment."""
         gone = [key for key, record in self.used.items() if record[1:4] == (network, container, ifname)]
-        if gone:
+        if gone or (network, container, ifname) in self.superseded:
             self._end_cooldowns(now)
+        self.superseded.discard((network, container, ifname))
         self._release(gone, now)
 
     def collect(self, network, valid, now):

@@ -231,6 +231,27 @@ class StoreContract:
         assert run(release(store, Attachment("net", "old", "eth0"))) == []
         assert [new] == run(store.allocations())
 
+    def test_a_superseded_attachment_is_known_until_its_release(self, domain):
+        """An old sandbox is remembered, so that a late ADD of it takes nothing, until its DEL has come."""
+        store, _ = domain
+        old = Attachment("net", "old", "eth0")
+
+        async def supersede():
+            async with store.session() as session:
+                await session.supersede(old)
+                await session.supersede(old)
+                return await session.is_superseded(old)
+
+        async def is_superseded():
+            async with store.session() as session:
+                return await session.is_superseded(old)
+
+        assert not run(store.knows(old))
+        assert run(supersede())
+        assert run(store.knows(old))
+        run(release(store, old))
+        assert not run(is_superseded())
+
     def test_collect_keeps_to_network_and_node(self, domain):
         """What belongs to another network or node is not even asked about."""
         store, _ = domain

@@ -71,6 +71,8 @@ def test_wildcards_match_in_place_by_name_and_once():
     ("fields", "reason"),
     [
         ({"disable": True}, "disabled"),
+        ({"ips": []}, "it has no ips"),
+        ({"excludeIPs": ["10.0.0.0-10.0.0.255"]}, "all of them are excluded"),
         ({"nodeName": ["n2"]}, "unmatched Node name of IPPool p: this node is n1"),
         ({"namespaceName": ["kube-system"]}, "unmatched Namespace name of IPPool p: the pod's is default"),
         ({"podAffinity": {"matchLabels": {"a": "b"}}}, "podAffinity"),
@@ -115,6 +117,15 @@ def test_reservations_of_both_places_are_cut_out():
     ((candidate,),) = select(config, catalog, Asker("n", "")).values()
 
     assert format_ranges(4, candidate.space) == ["10.0.0.6", "10.0.0.9"]
+
+
+def test_a_gateway_is_given_by_no_pool():
+    """Also where another pool of the same subnet has it among its ips."""
+    pools = [v4("a", gateway="10.0.0.1"), v4("b", ips=["10.0.0.1-10.0.0.2"]), v4("c", ips=["10.0.0.1"])]
+    request = Request(Environment("ADD", "c1", "/x", "eth0"), "1.0.0", "net", {"ipam": {"pools": pools}})
+    config = configs.parse(request, Settings())
+    found = select(config, Catalog.of(config, [], NOTHING), Asker("n", ""))[4]
+    assert [("a", 5), ("b", 1)] == [(candidate.pool.name, candidate.space.size()) for candidate in found]
 
 
 def test_the_spec_is_kept_as_it_was_written():

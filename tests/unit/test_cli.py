@@ -33,7 +33,7 @@ def data_dir(tmp_path):
 def ctl(data_dir, *words, answer=None):
     """Run `spidercni ctl` on the store; return status, stdout, stderr."""
     done = CliRunner().invoke(
-        cli, ["ctl", *words, "--data-dir", data_dir, "--pools-dir", f"{data_dir}/none"], input=answer
+        cli, ["ctl", *words, "--data-dir", data_dir, "--pools-dir", f"{data_dir}/.."], input=answer
     )
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stdout, done.stderr
@@ -76,6 +76,15 @@ def test_unknown_and_impossible_addresses(data_dir):
     """Not there is status 1, not an address is wrong usage, status 2."""
     assert ctl(data_dir, "address", "show", "10.0.0.99")[0] == 1
     assert ctl(data_dir, "address", "show", "10.0.0.x")[0] == 2
+
+
+def test_a_pool_of_the_past_can_be_forgotten(data_dir):
+    """Not while it has addresses in use; afterwards it is not listed."""
+    assert 1 == ctl(data_dir, "pool", "forget", "v6", "--network", "net")[0]
+    assert 0 == ctl(data_dir, "address", "release", "fd00::5", "--yes")[0]
+    assert 0 == ctl(data_dir, "pool", "forget", "v6", "--network", "net")[0]
+    assert 1 == ctl(data_dir, "pool", "forget", "v6", "--network", "net")[0]
+    assert ["v4"] == [pool["name"] for pool in json.loads(ctl(data_dir, "pool", "list", "-o", "json")[1])]
 
 
 def test_release_asks_first(data_dir):
@@ -129,11 +138,20 @@ def test_options_stand_in_front_or_behind(data_dir):
         assert "c2[red]" in CliRunner().invoke(cli, ["ctl", *words]).output
 
 
-def test_no_store_is_no_error(tmp_path):
-    """A fresh machine has nothing, and looking makes nothing."""
-    assert ctl(str(tmp_path / "none"), "address", "list", "-o", "json")[:2] == (0, "[]\n")
-    assert ctl(str(tmp_path / "none"), "check")[0] == 0
+def test_no_store_is_no_error(tmp_path, monkeypatch):
+    """A fresh machine has nothing, and looking makes nothing; a directory that was named must be there."""
+    monkeypatch.setenv("SPIDERCNI_DATA_DIR", str(tmp_path / "none"))
+    for words, output in ((["address", "list", "-o", "json"], "[]"), (["check"], "there is no store yet")):
+        done = CliRunner().invoke(cli, ["ctl", *words])
+        assert 0 == done.exit_code
+        assert output in done.stdout
     assert not (tmp_path / "none").exists()
+    assert 3 == CliRunner().invoke(cli, ["ctl", "--data-dir", str(tmp_path / "none"), "check"]).exit_code
+
+
+def test_what_a_table_prints_can_be_given_back(data_dir):
+    """An address with its prefix length is that address."""
+    assert 0 == ctl(data_dir, "address", "show", "10.0.0.5/24")[0]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

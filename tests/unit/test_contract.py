@@ -27,7 +27,7 @@ def configuration(case, directory):
     ipam = {
         "type": "spiderpool",
         "data_dir": str(directory / "data"),
-        "pools_dir": str(directory / "pools.d"),
+        "pools_dir": str(directory),
         "pools": [{"name": "v4", "subnet": "10.0.0.0/24", "ips": ["10.0.0.5-10.0.0.9"]}],
     } | case.get("stdin_ipam", {})
     config = {"cniVersion": "1.1.0", "name": "net", "type": "macvlan", "ipam": ipam} | case.get("stdin", {})

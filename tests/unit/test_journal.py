@@ -33,7 +33,12 @@ class Node:
     def request(self, command: str, container: str, **more: object) -> Request:
         """Make a request on the store."""
         pool = {"name": "v4", "subnet": "10.0.0.0/24", "ips": ["10.0.0.5-10.0.0.6"]}
-        ipam = {"type": "spiderpool", "data_dir": str(self.data_dir), "pools_dir": "/none", "pools": [pool]}
+        ipam = {
+            "type": "spiderpool",
+            "data_dir": str(self.data_dir),
+            "pools_dir": str(self.data_dir.parent),
+            "pools": [pool],
+        }
         config = {"cniVersion": "1.1.0", "name": "net", "ipam": ipam, **more}
         return Request(Environment(command, container, "/x", "eth0"), "1.1.0", "net", config)
 
@@ -137,6 +142,7 @@ def test_notes_are_of_their_store(node, tmp_path):
     """What waits for one store does not touch, nor wait for, another."""
     node.break_store()
     node.delete("a")
+    (tmp_path / "other").mkdir()
     other = Node(tmp_path / "other")
     other.pending = node.pending
     other.context = other.context._replace(journal=node.context.journal)

@@ -110,22 +110,31 @@ def test_a_file_of_a_later_release_is_refused(database, domain):
         run(domain[0].allocations())
 
 
-def test_a_lost_file_with_a_journal_is_not_a_new_store(database, domain):
-    """A journal without its file says that the file was there."""
-    run(claim(domain[0], allocation()))
-    database.path.rename(database.directory / "elsewhere")
-    (database.directory / "addresses.sqlite-journal").write_bytes(bytes.fromhex("d9d505f920a163d7") + b"x" * 600)
-
-    with pytest.raises(StoreCorrupt, match="its journal is still there"):
-        run(claim(domain[0], allocation()))
-
-
-def test_a_lost_file_with_a_blank_journal_is_a_new_store(database, domain):
-    """Who removes the file by hand starts anew; the blank journal beside it says nothing."""
+def test_a_lost_file_is_not_a_new_store(database, domain):
+    """The journal that rests beside it says that the file was there: its addresses are in use (INV-STORE-2)."""
     run(claim(domain[0], allocation()))
     database.path.unlink()
 
-    assert [True] == run(claim(domain[0], allocation(container="c2")))
+    for attempt in (claim(domain[0], allocation(container="c2")), domain[0].allocations(), domain[0].exists()):
+        with pytest.raises(StoreCorrupt, match="its journal is still there"):
+            run(attempt)
+    repaired = audit.repair(database, "now", [allocation(container="c3")])
+    assert (1, 1) == (repaired.saved, repaired.remembered)
+    assert [False] == run(claim(domain[0], allocation(container="c2")))
+
+
+@pytest.mark.parametrize("link", ["directory", "file"])
+def test_a_link_to_what_is_not_there_is_not_a_new_store(database, domain, link, tmp_path):
+    """A disk that is not mounted: neither an ADD that starts anew nor a DEL that finds nothing."""
+    if link == "directory":
+        database.directory.symlink_to(tmp_path / "not-mounted")
+    else:
+        database.directory.mkdir()
+        database.path.symlink_to(tmp_path / "not-mounted" / "addresses.sqlite")
+
+    for attempt in (claim(domain[0], allocation()), release(domain[0], allocation().attachment)):
+        with pytest.raises(StoreUnavailable, match="is its disk mounted"):
+            run(attempt)
 
 
 def test_leftovers_of_a_killed_creation_do_no_harm(database, domain):
@@ -265,6 +274,18 @@ def test_usage_counts_are_right(database, domain, clock):
     (usage,) = usages(database, [V4], parse_reserved(["10.0.0.9", "10.0.0.77"], "x"))
 
     assert usage[1:] == (5, 1, 1, 2, 1, 2)
+
+
+def test_usage_counts_what_a_configuration_reserves(database, domain):
+    """Inline reservations are known from the last ADD; they are not free."""
+
+    async def know():
+        async with domain[0].session() as session:
+            await session.start(V4._replace(scope="net", reserved=("10.0.0.5-10.0.0.7",)))
+
+    run(know())
+    (usage,) = usages(database, [], {})
+    assert (5, 3, 2) == (usage.total, usage.reserved, usage.free)
 
 
 def test_usage_of_a_64_is_exact(tmp_path):

@@ -13,7 +13,7 @@ from spidercni.cli.ctl import NOT_THERE, Place, at_place, fail
 from spidercni.cli.output import Row, emit, output_option, table
 from spidercni.cni.plugin import run
 from spidercni.ipam.local.store import LocalStore
-from spidercni.model.addresses import parse_address
+from spidercni.model.addresses import parse_interface
 from spidercni.model.allocation import Allocation
 
 
@@ -112,7 +112,7 @@ def _find(place: Place, wanted: str) -> Allocation:
 
 def _parse(text: str) -> IPv4Address | IPv6Address:
     try:
-        return parse_address(text)
+        return parse_interface(text).ip
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="ADDRESS") from error
 

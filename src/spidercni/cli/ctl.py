@@ -12,7 +12,7 @@ import click
 
 from spidercni import settings
 from spidercni.cli.lazy import LazyGroup
-from spidercni.errors import SpidercniError
+from spidercni.errors import SpidercniError, StoreUnavailable, quoted
 from spidercni.ipam.local.database import Database
 
 NOT_THERE = 1
@@ -40,6 +40,10 @@ class Place:
 
     def __init__(self, data_dir: str | None, pools_dir: str | None) -> None:
         current = settings.read(os.environ)
+        if data_dir is not None and not os.path.isdir(data_dir):
+            raise StoreUnavailable(f"--data-dir is {quoted(data_dir)}", "there is no such directory")
+        if pools_dir is not None and not os.path.isdir(pools_dir):
+            raise StoreUnavailable(f"--pools-dir is {quoted(pools_dir)}", "there is no such directory")
         self.database = Database(os.path.abspath(data_dir or current.data_dir), current.lock_timeout_seconds)
         self.node = current.node
         self.pools_dir = pools_dir or current.pools_dir

@@ -28,7 +28,8 @@ def emit(form: str, document: Any) -> None:
     else:
         import yaml
 
-        click.echo(yaml.safe_dump(document, sort_keys=False), nl=False)
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        click.echo(yaml.dump(document, Dumper=dumper, sort_keys=False), nl=False)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

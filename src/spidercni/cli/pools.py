@@ -10,7 +10,7 @@ import click
 from spidercni.cli.ctl import NOT_THERE, Place, at_place, fail
 from spidercni.cli.output import Row, bar, emit, output_option, percent, table
 from spidercni.ipam.local import manifests
-from spidercni.ipam.local.usage import Usage, usages
+from spidercni.ipam.local.usage import PoolInUse, Usage, forget, usages
 
 
 @click.group()
@@ -61,6 +61,22 @@ def show_pool(place: Place, name: str, form: str) -> None:
     emit("yaml" if form == "table" else form, found[0] if len(found) == 1 else found)
 
 
+@pool.command("forget")
+@click.argument("name")
+@click.option("--network", required=True, help="The network that had the pool inline.")
+@at_place
+def forget_pool(place: Place, name: str, network: str) -> None:
+    """Do not list the inline pool NAME any more, which no configuration has; it must have nothing in use."""
+    if not place.database.there():
+        fail("there is no store", NOT_THERE)
+    try:
+        if not forget(place.database, network, name):
+            fail(f"there is no pool {name!r} of the network {network!r}", NOT_THERE)
+    except PoolInUse:
+        fail(f"addresses of the pool {name!r} are in use: `spidercni ctl address list --pool {name}`", NOT_THERE)
+    click.echo(f"forgot {name}")
+
+
 def _usages(place: Place) -> Sequence[Usage]:
     pools, reserved = manifests.read(place.pools_dir)
     return usages(place.database, pools, reserved)
@@ -75,6 +91,7 @@ def _document(usage: Usage) -> Row:
         "name": usage.pool.name,
         "network": usage.pool.scope or None,
         "spec": json.loads(usage.pool.spec_json),
+        "reservedIPs": list(usage.pool.reserved),
         "total": usage.total,
         "reserved": usage.reserved,
         "allocated": usage.allocated,

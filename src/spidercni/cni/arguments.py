@@ -27,6 +27,10 @@ def parse(text: str, known: Collection[str]) -> dict[str, str]:
             )
         if not value.isprintable():
             raise InvalidEnvironment(f"invalid env variables: CNI_ARGS has {quoted(pair)}, which is not text")
+        if key in pairs:
+            raise InvalidEnvironment(
+                f"invalid env variables: CNI_ARGS has {quoted(key)} twice", "several addresses are written IP=A,B"
+            )
         pairs[key] = value
     ignore = _truth(pairs.pop("IgnoreUnknown", "false"))
     unknown = sorted(set(pairs) - set(known))

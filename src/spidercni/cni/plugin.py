@@ -77,10 +77,14 @@ async def respond(plugin: Plugin, call: Call, load_handlers: Callable[[], Mappin
         if variables.command == "VERSION":
             # Standard input is not read: a runtime may leave it open (skel does not read it either).
             return Reply(0, _encode({"cniVersion": version, "supportedVersions": list(plugin.versions)}))
-        _refuse_own_netns(variables, call)
+        if variables.command == "ADD":
+            _refuse_own_netns(variables, call)
         request = decode(variables, call.read_stdin(), plugin.versions)
         version = request.cni_version
         answer = await load_handlers()[variables.command](request)
+        if variables.command == "DEL":
+            # As skel does: what can be released is released before the mistake is reported.
+            _refuse_own_netns(variables, call)
         return Reply(0, _encode(answer.document), undo=answer.undo) if answer is not None else Reply(0)
     except SpidercniError as error:
         return _failure(error, version)
@@ -167,13 +171,13 @@ def _explain(reply: Reply) -> None:
 
 
 def _refuse_own_netns(variables: environment.Environment, call: Call) -> None:
-    """Refuse to work on the plugin's own network namespace, as skel does, but before any work is done.
+    """Refuse to work on the plugin's own network namespace.
 
     Otherwise a mistaken path makes a plugin configure the node itself. A namespace that cannot be looked at is
     no error here: it may be gone already.
     """
     path = call.netns or variables.netns
-    if variables.command not in ("ADD", "DEL") or not path:
+    if not path:
         return
     if call.environ.get("CNI_NETNS_OVERRIDE", "").lower() in ("true", "1"):
         return

@@ -37,7 +37,7 @@ def decode(environment: Environment, stdin: bytes, supported: Sequence[str]) -> 
     config = _decode_object(stdin)
     version = config.get("cniVersion") or IMPLIED
     if not isinstance(version, str):
-        raise UndecodableInput(f"cniVersion is {quoted(version)}", 'it is a string such as "1.0.0"')
+        raise UndecodableInput(f"cniVersion is {quoted(version)}", 'it must be a string such as "1.0.0"')
     if version not in supported:
         raise IncompatibleVersion(
             "incompatible CNI versions", f"config is {quoted(version)}, plugin supports {list(supported)}"
@@ -79,7 +79,7 @@ def valid_attachments(request: Request) -> frozenset[Attachment] | None:
     valid = set()
     for entries in lists:
         if not isinstance(entries, list):
-            raise UndecodableInput(f"{VALID_ATTACHMENT_KEYS[0]} is {quoted(entries)}", "it is a list")
+            raise UndecodableInput(f"{VALID_ATTACHMENT_KEYS[0]} is {quoted(entries)}", "it must be a list")
         for entry in entries:
             valid.add(Attachment(request.network, *_attachment_names(entry)))
     return frozenset(valid)

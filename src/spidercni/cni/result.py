@@ -87,7 +87,7 @@ def previous_ips(config: Mapping[str, Any]) -> tuple[Ip, ...] | None:
     if document is None:
         return None
     if not isinstance(document, dict):
-        raise UndecodableInput(f"prevResult is {quoted(document)}", "it is an object")
+        raise UndecodableInput(f"prevResult is {quoted(document)}", "it must be an object")
     return tuple(_parse_ip(entry) for entry in _address_entries(document))
 
 
@@ -95,12 +95,12 @@ def _address_entries(document: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]
     """Find the addresses by shape, not by `cniVersion`: libcni spells that key in two ways."""
     ips = document.get("ips") or []
     if not isinstance(ips, list):
-        raise UndecodableInput(f"prevResult.ips is {quoted(ips)}", "it is a list")
+        raise UndecodableInput(f"prevResult.ips is {quoted(ips)}", "it must be a list")
     for entry in (*ips, document.get("ip4"), document.get("ip6")):
         if entry is None:
             continue
         if not isinstance(entry, dict):
-            raise UndecodableInput(f"prevResult has the address {quoted(entry)}", "it is an object")
+            raise UndecodableInput(f"prevResult has the address {quoted(entry)}", "it must be an object")
         yield entry
 
 

@@ -43,6 +43,10 @@ async def allocate(
 
     Raises PoolExhausted, RequestUnavailable, AttachmentConflict; the session must be given up then.
     """
+    if await session.is_superseded(wish.attachment):
+        raise AttachmentConflict(
+            f"{wish.attachment} is an old sandbox of {wish.owner}, which has a newer one", "send DEL for it"
+        )
     held = await session.held(wish.owner, wish.attachment)
     kept: dict[int, Allocation] = {}
     # The attachment's own first: what its owner holds elsewhere of that family is of no use then.
@@ -69,7 +73,9 @@ async def _keep(
     if allocation.attachment.container_id == wish.attachment.container_id:
         _refuse_change(wish, allocation, requested)
         return allocation
-    # An older sandbox of the same pod: a runtime starts the next one only after it has stopped that.
+    # An older sandbox of the same pod: a runtime starts the next one only after it has stopped that. An ADD of the
+    # older one that comes even later must not take the address back.
+    await session.supersede(allocation.attachment)
     fits = any(allocation.number in candidate.space for candidate in candidates)
     if fits and (requested is None or requested.ip == allocation.interface.ip):
         successor = allocation._replace(
@@ -85,7 +91,7 @@ def _refuse_change(wish: Wish, allocation: Allocation, requested: Interface | No
     """Keep INV-IPAM-4: the container may be using the address, so another one needs a DEL first."""
     same = requested is None or requested.ip == allocation.interface.ip
     if allocation.attachment != wish.attachment or not same:
-        wanted = "" if same else f" and cannot get {requested} too"
+        wanted = "" if requested is None or same else f" and cannot get {requested.ip} too"
         raise AttachmentConflict(
             f"{allocation.attachment} holds {allocation.interface.ip}{wanted}", "send DEL for that attachment first"
         )
@@ -132,13 +138,18 @@ async def _choose(session: Session, candidate: Candidate, requested: Interface |
 def _reason(candidate: Candidate, requested: Interface | None) -> str:
     if requested is None:
         return "all IP addresses used out"
-    return _fault(candidate, requested) or "the address is in use"
+    return (
+        _fault(candidate, requested)
+        or f"the address is in use; `spidercni ctl address show {requested.ip}` says by whom"
+    )
 
 
 def _fault(candidate: Candidate, requested: Interface) -> str:
     """Say why the pool can never give the requested address, or return an empty string."""
+    if int(requested.ip) not in candidate.pool.space:
+        return "it cannot give this address: outside its ips, or excluded"
     if int(requested.ip) not in candidate.space:
-        return "it cannot give this address (outside its ips, excluded or reserved)"
+        return "it cannot give this address: reserved, or a gateway"
     length = candidate.pool.subnet.prefixlen
     if requested.network.prefixlen not in (length, requested.max_prefixlen):
         return f"its subnet is {candidate.pool.subnet}, not /{requested.network.prefixlen}"
@@ -149,4 +160,4 @@ def _refusal(wish: Wish, family: int, requested: Interface | None, reasons: list
     summary = f"spiderpool IP allocation error: no IPv{family} address for NIC {wish.attachment.ifname}"
     if requested is None:
         return PoolExhausted(f"{summary}: all IP addresses used out", "; ".join(reasons))
-    return RequestUnavailable(f"{summary}: {requested} is not available", "; ".join(reasons))
+    return RequestUnavailable(f"{summary}: {requested.ip} is not available", "; ".join(reasons))

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from spidercni.errors import InvalidConfig, NoCandidatePool
 from spidercni.ipam.config import IpamConfig
-from spidercni.model.addresses import Interface
-from spidercni.model.intervals import IntervalSet
+from spidercni.model.addresses import Interface, format_ranges
+from spidercni.model.intervals import Interval, IntervalSet
 from spidercni.model.pool import Pool
 
 FAMILIES = (4, 6)
@@ -31,7 +31,9 @@ class Catalog(NamedTuple):
             if pool.name in inline:
                 raise InvalidConfig(f"ipam.pools has {pool.name!r}", f"{config.pools_dir} has a pool of that name too")
         joined = {family: IntervalSet((*reserved[family], *config.reserved[family])) for family in FAMILIES}
-        return cls(config.pools, tuple(manifests), joined)
+        told = {family: tuple(format_ranges(family, config.reserved[family])) for family in FAMILIES}
+        inline_pools = tuple(pool._replace(reserved=told[pool.family]) for pool in config.pools)
+        return cls(inline_pools, tuple(manifests), joined)
 
 
 class Candidate(NamedTuple):
@@ -64,14 +66,14 @@ def select(config: IpamConfig, catalog: Catalog, asker: Asker) -> dict[int, tupl
         pools = chosen.get(family, ())
         if not pools:
             continue
-        faults = {pool.name: fault for pool in pools if (fault := _fault(pool, asker))}
+        reserved = _withheld(catalog, family)
+        faults = {pool.name: fault for pool in pools if (fault := _fault(pool, asker, reserved))}
         if len(faults) == len(pools):
             reasons = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
             raise NoCandidatePool(
                 f"{NO_POOL}, all IPv{family} IPPools of {source} filtered out",
                 reasons,
             )
-        reserved = catalog.reserved.get(family, IntervalSet())
         candidates[family] = tuple(Candidate(pool, pool.space - reserved) for pool in pools if pool.name not in faults)
     if not candidates:
         raise NoCandidatePool(
@@ -133,7 +135,17 @@ def _names(by_name: Mapping[str, Pool]) -> str:
     return ", ".join(sorted(by_name)[:20]) or "none"
 
 
-def _fault(pool: Pool, asker: Asker) -> str:
+def _withheld(catalog: Catalog, family: int) -> IntervalSet:
+    """Return what no pool gives: what is reserved, and the gateways of all pools."""
+    gateways = [
+        Interval(int(pool.gateway), int(pool.gateway))
+        for pool in (*catalog.inline, *catalog.manifests)
+        if pool.gateway is not None and pool.family == family
+    ]
+    return IntervalSet((*catalog.reserved.get(family, ()), *gateways))
+
+
+def _fault(pool: Pool, asker: Asker, withheld: IntervalSet) -> str:
     """Say why the pool may not serve, or return an empty string."""
     if pool.disable:
         return "it is disabled"
@@ -143,6 +155,10 @@ def _fault(pool: Pool, asker: Asker) -> str:
         return f"unmatched Namespace name of IPPool {pool.name}: the pod's is {asker.namespace or 'unknown'}"
     if pool.cluster_fields:
         return f"only a cluster can tell whether {', '.join(pool.cluster_fields)} match"
+    if not pool.space:
+        return "it has no ips, or all of them are excluded"
+    if not pool.space - withheld:
+        return "all its addresses are reserved or gateways"
     return ""
 
 

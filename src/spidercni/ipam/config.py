@@ -37,6 +37,7 @@ class IpamConfig(NamedTuple):
 
     store: StoreConfig
     pools_dir: str
+    pools_dir_is_named: bool  # a directory that somebody names has to be there
     pools: tuple[Pool, ...]
     reserved: Mapping[int, IntervalSet]
     default_pools: Mapping[int, tuple[str, ...]]
@@ -48,7 +49,7 @@ def parse_store(request: Request, settings: Settings) -> StoreConfig:
     section = _section(request.config)
     store = section.get("store", str, STORES[0])
     if store not in STORES:
-        raise UnsupportedField(f"ipam.store is {quoted(store)}", f"it is one of: {', '.join(STORES)}")
+        raise UnsupportedField(f"ipam.store is {quoted(store)}", f"it must be one of: {', '.join(STORES)}")
     return StoreConfig(data_dir=_path(section, "data_dir", settings.data_dir))
 
 
@@ -61,6 +62,7 @@ def parse(request: Request, settings: Settings) -> IpamConfig:
     return IpamConfig(
         store=parse_store(request, settings),
         pools_dir=_path(section, "pools_dir", settings.pools_dir),
+        pools_dir_is_named=section.has("pools_dir"),
         pools=_inline_pools(section, request.network),
         reserved=parse_reserved(list(section.texts("reserved_ips")), "ipam.reserved_ips"),
         default_pools={4: section.texts("default_ipv4_ippool"), 6: section.texts("default_ipv6_ippool")},
@@ -106,7 +108,7 @@ def _section(config: Mapping[str, Any]) -> Fields:
 def _path(section: Fields, key: str, default: str) -> str:
     path: str = section.get(key, str, default)
     if not path.startswith("/") or "\0" in path:
-        raise InvalidConfig(f"ipam.{key} is {quoted(path)}", "it is an absolute path")
+        raise InvalidConfig(f"ipam.{key} is {quoted(path)}", "it must be an absolute path")
     return path
 
 
@@ -115,7 +117,9 @@ def _inline_pools(section: Fields, network: str) -> tuple[Pool, ...]:
     for index, entry in enumerate(section.objects("pools")):
         where = f"ipam.pools[{index}]"
         if not isinstance(entry, dict):
-            raise InvalidConfig(f"{where} is {quoted(entry)}", "it is an object")
+            raise InvalidConfig(f"{where} is {quoted(entry)}", "it must be an object")
+        if "name" not in entry:
+            raise InvalidConfig(f"{where}.name is missing", "a pool has a name")
         name = check_name(f"{where}.name", entry.get("name"))
         if name in pools:
             raise InvalidConfig(f"{where}.name is {quoted(name)}", "there is a pool with that name already")
@@ -129,5 +133,5 @@ def _object(parent: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidConfig(f"{where} is {quoted(value)}", "it is an object")
+        raise InvalidConfig(f"{where} is {quoted(value)}", "it must be an object")
     return value

@@ -20,6 +20,7 @@ from spidercni.errors import (
     AllocationDrift,
     AllocationMissing,
     InvalidConfig,
+    NoCandidatePool,
     NotServing,
     SpidercniError,
     StoreCorrupt,
@@ -36,6 +37,8 @@ from spidercni.ipam.release import collect as release_stale
 from spidercni.ipam.store import Store
 from spidercni.model.allocation import Allocation, Owner
 from spidercni.settings import Settings
+
+_ATTACH_AGAIN = "somebody else may be given it: the container has to be attached again (DEL, ADD)"
 
 # Tells notes of one process apart that are written in the same instant.
 _count = count()
@@ -58,14 +61,17 @@ async def add(request: Request, context: Context) -> Answer:
     requested = configs.parse_requested(request, args)
     owner = owner_of(request, args)
     catalog = context.read_catalog(config)
-    candidates = pools.select(config, catalog, Asker(context.settings.node, owner.namespace))
-    pools.refuse_useless_requests(requested, candidates)
+    candidates, refusal = _select(config, catalog, Asker(context.settings.node, owner.namespace))
+    if refusal is None:
+        pools.refuse_useless_requests(requested, candidates)
     wish = Wish(request.attachment, owner, context.settings.node, context.clock())
     store = context.open_store(config.store)
     waiting = Waiting(context.journal, config.store.data_dir)
     async with store.session() as session:
         await carry_out(session, waiting)
         allocations = await allocate(session, wish, candidates, requested)
+        if refusal is not None and not allocations:
+            raise refusal
         # Built before the session ends: a result that cannot be made leaves no allocation.
         document = render(_result(allocations, catalog, config.clean_gateway), request.cni_version)
 
@@ -102,7 +108,7 @@ async def check(request: Request, context: Context) -> None:
         allocation.interface.ip for allocation in await context.open_store(config.store).attached(request.attachment)
     }
     if not recorded:
-        raise AllocationMissing(f"no address is recorded for {request.attachment}")
+        raise AllocationMissing(f"no address is recorded for {request.attachment}", _ATTACH_AGAIN)
     present = {ip.interface.ip for ip in previous}
     if lost := recorded - present:
         raise AllocationDrift(
@@ -113,7 +119,7 @@ async def check(request: Request, context: Context) -> None:
     subnets = [pool.subnet for pool in (*config.pools, *context.read_catalog(config).manifests)]
     strangers = {address for address in present - recorded if any(address in subnet for subnet in subnets)}
     if strangers:
-        raise AllocationMissing(f"{_listed(strangers)} is not recorded for {request.attachment}")
+        raise AllocationMissing(f"{_listed(strangers)} is not recorded for {request.attachment}", _ATTACH_AGAIN)
 
 
 async def status(request: Request, context: Context) -> None:
@@ -202,6 +208,16 @@ def owner_of(request: Request, args: Mapping[str, str]) -> Owner:
     uid = args.get("K8S_POD_UID")
     identity = f"pod/{uid}" if uid else f"container/{request.environment.container_id}"
     return Owner(identity, args.get("K8S_POD_NAMESPACE", ""), args.get("K8S_POD_NAME", ""))
+
+
+def _select(
+    config: IpamConfig, catalog: Catalog, asker: Asker
+) -> tuple[dict[int, tuple[Candidate, ...]], NoCandidatePool | None]:
+    """Return the candidates; or none, and why: an attachment that has its addresses already keeps them all the same."""
+    try:
+        return pools.select(config, catalog, asker), None
+    except NoCandidatePool as refusal:
+        return {}, refusal
 
 
 async def _any_free(store: Store, choices: tuple[Candidate, ...]) -> bool:

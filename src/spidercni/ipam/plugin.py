@@ -57,7 +57,7 @@ def real_context(environ: Mapping[str, str]) -> Context:
         return LocalStore(database, time.time, current.cooldown_seconds)
 
     def read_catalog(config: IpamConfig) -> Catalog:
-        pools, reserved = manifests.read(config.pools_dir)
+        pools, reserved = manifests.read(config.pools_dir, config.pools_dir_is_named)
         return Catalog.of(config, pools, reserved)
 
     return Context(current, time.time, open_store, read_catalog, Journal(current.pending_dir))

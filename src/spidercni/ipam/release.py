@@ -16,11 +16,11 @@ from spidercni.model.attachment import Attachment
 
 async def release(store: Store, attachment: Attachment, waiting: Waiting) -> list[Allocation]:
     """Release all that the attachment holds, and only that; return it. Repeating it is no error."""
-    if not waiting.read() and not await store.attached(attachment):
+    if not waiting.read() and not await store.knows(attachment):
         return []
     async with store.session() as session:
         await carry_out(session, waiting)
-        return await _release(session, await session.attached(attachment))
+        return await _release_attachment(session, attachment)
 
 
 async def collect(
@@ -47,10 +47,15 @@ async def carry_out(session: Session, waiting: Waiting) -> None:
         if not await session.first_time(note.name):
             continue  # done by a process that died before it could remove the note
         if note.valid is None:
-            gone = await session.attached(note.attachment)
+            await _release_attachment(session, note.attachment)
         else:
-            gone = [each for each in await session.of_network(note.attachment.network, note.node) if note.stale(each)]
-        await _release(session, gone)
+            there = await session.of_network(note.attachment.network, note.node)
+            await _release(session, [allocation for allocation in there if note.stale(allocation)])
+
+
+async def _release_attachment(session: Session, attachment: Attachment) -> list[Allocation]:
+    await session.forget(attachment)
+    return await _release(session, await session.attached(attachment))
 
 
 async def _release(session: Session, gone: list[Allocation]) -> list[Allocation]:

@@ -57,6 +57,15 @@ class Session(Protocol):
     async def hand_over(self, allocation: Allocation, successor: Allocation) -> None:
         """Give the address of `allocation` to another attachment of the same owner, at once."""
 
+    async def supersede(self, attachment: Attachment) -> None:
+        """Remember that the pod has a newer sandbox than this one, until `forget`."""
+
+    async def is_superseded(self, attachment: Attachment) -> bool:
+        """Tell whether the pod has a newer sandbox than this one."""
+
+    async def forget(self, attachment: Attachment) -> None:
+        """Forget that the attachment was superseded: its DEL has come."""
+
     async def release(self, allocation: Allocation) -> None:
         """Remove an allocation; its address rests for the cool-down."""
 
@@ -72,6 +81,9 @@ class Store(Protocol):
 
     async def attached(self, attachment: Attachment) -> list[Allocation]:
         """Return what the attachment holds."""
+
+    async def knows(self, attachment: Attachment) -> bool:
+        """Tell whether anything is recorded about the attachment: a release has something to do."""
 
     async def allocations(self) -> list[Allocation]:
         """Return everything, IPv4 before IPv6, by ascending address."""

@@ -42,7 +42,7 @@ def interface_of(family: int, number: int, prefix_length: int) -> Interface:
 def parse_address(text: object) -> Address:
     """Parse one address. Raises ValueError with a text that says what is wrong."""
     if not isinstance(text, str):
-        raise ValueError("it is not a text")
+        raise ValueError("it must be a text")
     address = ip_address(text)
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         raise ValueError("it has a zone ('%')")
@@ -69,7 +69,7 @@ def parse_subnet(text: object) -> Network:
 def parse_range(text: object) -> tuple[Address, Address]:
     """Parse `A` or `A-B`. Raises ValueError."""
     if not isinstance(text, str):
-        raise ValueError("it is not a text")
+        raise ValueError("it must be a text")
     first_text, dash, last_text = text.partition("-")
     first = parse_address(first_text.strip())
     last = parse_address(last_text.strip()) if dash else first

@@ -22,7 +22,7 @@ class Fields:
 
     def __init__(self, source: object, where: str) -> None:
         if not isinstance(source, Mapping):
-            raise InvalidConfig(f"{where} is {quoted(source)}", "it is an object")
+            raise InvalidConfig(f"{where} is {quoted(source)}", "it must be an object")
         self._source = source
         self.where = where
 
@@ -38,7 +38,7 @@ class Fields:
     @staticmethod
     def show_text(error: ValueError) -> str:
         """Return the text of an error without control characters, shortened."""
-        return ascii(str(error)).strip("'\"")[:200]
+        return ascii(str(error))[1:-1][:200]
 
     @staticmethod
     def as_list(value: object, where: str) -> list[Any]:
@@ -46,7 +46,7 @@ class Fields:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise InvalidConfig(f"{where} is {quoted(value)}", "it is a list")
+            raise InvalidConfig(f"{where} is {quoted(value)}", "it must be a list")
         return value
 
     def refuse_unknown(self, known: Collection[str]) -> None:
@@ -69,7 +69,7 @@ class Fields:
             return default
         # A bool is an int in Python, not in a configuration.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise InvalidConfig(f"{self.where}.{key} is {quoted(value)}", f"it is {_TYPE_NAMES[kind]}")
+            raise InvalidConfig(f"{self.where}.{key} is {quoted(value)}", f"it must be {_TYPE_NAMES[kind]}")
         return value
 
     def parse(self, key: str, parser: Callable[[object], T]) -> T:
@@ -85,7 +85,7 @@ class Fields:
         entries = self.as_list(self._source.get(key), f"{self.where}.{key}")
         for index, entry in enumerate(entries):
             if not isinstance(entry, str) or not entry.isprintable():
-                raise InvalidConfig(f"{self.where}.{key}[{index}] is {quoted(entry)}", "it is a text")
+                raise InvalidConfig(f"{self.where}.{key}[{index}] is {quoted(entry)}", "it must be a text")
         return tuple(entries)
 
     def objects(self, key: str) -> list[Any]:

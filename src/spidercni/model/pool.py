@@ -54,6 +54,7 @@ class Pool(NamedTuple):
     namespace_names: tuple[str, ...] = ()
     cluster_fields: tuple[str, ...] = ()
     scope: str = ""  # the network whose configuration has the pool inline; empty for a pool of its own
+    reserved: tuple[str, ...] = ()  # ranges that its network configuration reserves; for people to look at
     spec_json: str = "{}"
 
     @property

@@ -50,7 +50,12 @@ class Agent:
     def config(self, **ipam: object) -> dict:
         """Return a network configuration on the agent's store."""
         pool = {"name": "v4", "subnet": "10.0.0.0/24", "ips": ["10.0.0.5-10.0.0.9"]}
-        section = {"type": "spiderpool", "data_dir": str(self.data_dir), "pools_dir": "/none", "pools": [pool]}
+        section = {
+            "type": "spiderpool",
+            "data_dir": str(self.data_dir),
+            "pools_dir": str(self.data_dir.parent),
+            "pools": [pool],
+        }
         return {"cniVersion": "1.1.0", "name": "net", "ipam": section | ipam}
 
     def used(self) -> list[str]:

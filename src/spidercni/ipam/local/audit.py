@@ -91,7 +91,8 @@ def repair(database: Database, suffix: str, remembered: Iterable[Allocation] = (
     with database.locked(EXCLUSIVE):
         aside = Path(f"{database.path}.damaged-{suffix}")
         journal = Path(f"{database.path}-journal")
-        shutil.copy2(database.path, aside)
+        if database.path.exists():
+            shutil.copy2(database.path, aside)
         if journal.exists():
             shutil.copy2(journal, f"{aside}-journal")
         rows, complete = _salvage(database.path)
@@ -112,7 +113,7 @@ def _salvage(path: Path) -> tuple[dict[str, list[Any]], bool]:
     for table, columns, key in (
         ("address", records.COLUMNS, "key"),
         ("cooling", "key, released_at", "key"),
-        ("pool", "scope, name, spec, cursor", "scope, name"),
+        ("pool", "scope, name, spec, reserved, cursor", "scope, name"),
         ("noted", "name", "name"),
     ):
         found: dict[Any, None] = {}
@@ -142,7 +143,7 @@ def _fill(path: Path, rows: dict[str, list[Any]]) -> tuple[int, list[str]]:
             else:
                 saved += 1
         connection.executemany("INSERT OR IGNORE INTO cooling VALUES (?, ?)", rows["cooling"])
-        connection.executemany("INSERT OR IGNORE INTO pool VALUES (?, ?, ?, ?)", rows["pool"])
+        connection.executemany("INSERT OR IGNORE INTO pool VALUES (?, ?, ?, ?, ?)", rows["pool"])
         connection.executemany("INSERT OR IGNORE INTO noted VALUES (?)", rows["noted"])
     return saved, lost
 

@@ -60,19 +60,23 @@ CREATE INDEX address_attachment ON address (container_id, ifname, network);
 CREATE TABLE cooling (key BLOB PRIMARY KEY, released_at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX cooling_released ON cooling (released_at);
 CREATE TABLE run (first BLOB PRIMARY KEY, last BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE superseded (
+    network TEXT NOT NULL,
+    container_id TEXT NOT NULL,
+    ifname TEXT NOT NULL,
+    PRIMARY KEY (network, container_id, ifname)
+) WITHOUT ROWID;
 CREATE TABLE noted (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE pool (
     scope TEXT NOT NULL,
     name TEXT NOT NULL,
     spec TEXT NOT NULL,
+    reserved TEXT NOT NULL,
     cursor BLOB,
     PRIMARY KEY (scope, name)
 ) WITHOUT ROWID;
 COMMIT;
 """
-
-# A journal that begins so is to be rolled back (SQLite "Database File Format", 3). A blank one means nothing.
-_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 # What a transaction may need beside the file: its journal, and a page or two more.
 _LEAST_SPACE_BYTES = 64 << 10
@@ -89,6 +93,28 @@ class Database:
         self.path = self.directory / FILE_NAME
         self._lock_timeout = lock_timeout_seconds
 
+    def there(self) -> bool:
+        """Tell whether there is a store.
+
+        Raises StoreUnavailable where that cannot be known: a link whose target is not there, such as a disk that is
+        not mounted, says that there was one (INV-STORE-2). Raises StoreCorrupt where the journal, which rests beside
+        the file, says so.
+        """
+        for path in (self.directory, self.path):
+            if path.is_symlink() and not path.exists():
+                raise StoreUnavailable(
+                    f"{path} is a link to {os.readlink(path)}, which is not there", "is its disk mounted?"
+                )
+        if self.path.exists():
+            return True
+        if Path(f"{self.path}-journal").exists():
+            raise StoreCorrupt(
+                f"the store {self.path} is gone, its journal is still there",
+                "bring the file back, or have it made anew from what the runtime remembers: "
+                + faults.repair_command(self.path),
+            )
+        return False
+
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Run a transaction that changes the store; creates it at the first time.
@@ -97,10 +123,11 @@ class Database:
         Raises StoreUnavailable (11), StoreCorrupt (107).
         """
         with faults.translated(self.path):
+            self.there()
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self.directory, EXCLUSIVE, self._lock_timeout):
-                if not self.path.exists():
-                    self._create()
+                if not self.there():
+                    self.put_in_place(self.create_beside(f"{FILE_NAME}.new"))
                 with closing(self._connect()) as connection:
                     # Not IMMEDIATE: the flock is ours. EXCLUSIVE fails at once on a file we may not write.
                     connection.execute("BEGIN EXCLUSIVE")
@@ -118,7 +145,7 @@ class Database:
         Raises StoreUnavailable (11), StoreCorrupt (107).
         """
         with faults.translated(self.path):
-            if not self.path.exists():
+            if not self.there():
                 yield None
                 return
             with locked(self.directory, SHARED, self._lock_timeout), closing(self._connect()) as connection:
@@ -127,6 +154,7 @@ class Database:
 
     def refuse_if_read_only(self) -> None:
         """Raise StoreUnavailable where nothing can be written: read-only, full, or not ours to write."""
+        self.there()
         directory = self.directory
         while not directory.exists() and directory != directory.parent:
             directory = directory.parent
@@ -146,9 +174,13 @@ class Database:
         path = self.directory / name
         for leftover in (path, Path(f"{path}-journal")):  # of a process that was killed here
             leftover.unlink(missing_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.executescript(SCHEMA)
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.executescript(SCHEMA)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return path
 
     def put_in_place(self, path: Path) -> None:
@@ -160,15 +192,6 @@ class Database:
         finally:
             os.close(descriptor)
 
-    def _create(self) -> None:
-        journal = Path(f"{self.path}-journal")
-        if journal.exists() and journal.read_bytes()[:8] == _JOURNAL_MAGIC:
-            raise StoreCorrupt(
-                f"the store {self.path} is gone, its journal is still there",
-                "bring the file back, or remove the journal if the store is to start empty",
-            )
-        self.put_in_place(self.create_beside(f"{FILE_NAME}.new"))
-
     def _connect(self) -> sqlite3.Connection:
         # Readers open for writing too: whoever comes first after a `kill -9` has to roll the journal back.
         # On a read-only disk SQLite opens the file for reading only by itself.
@@ -179,7 +202,7 @@ class Database:
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if application != APPLICATION_ID:
-                raise StoreCorrupt(f"{self.path} is not a store of spidercni", faults.REPAIR)
+                raise StoreCorrupt(f"{self.path} is not a store of spidercni", faults.repair_hint(self.path))
             if version != SCHEMA_VERSION:
                 raise StoreUnavailable(
                     f"the store {self.path} has schema {version}, this executable knows {SCHEMA_VERSION}",

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from spidercni.errors import StoreCorrupt, StoreUnavailable
 
-REPAIR = "nothing was changed; `spidercni ctl check --repair` keeps it aside and saves what can be read"
 NO_SPACE = "free some space on the disk"
-READ_ONLY = "the disk or the file is read-only; ipam.data_dir names another place"
+READ_ONLY = "make the disk and the file writable again"
 
 # Primary SQLite result codes that mean damage; every other one means that the file cannot be used now.
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
@@ -28,7 +27,7 @@ _ERRNO_ADVICE = {
     errno.ENOSPC: NO_SPACE,
     errno.EDQUOT: NO_SPACE,
     errno.EROFS: READ_ONLY,
-    errno.EACCES: "the plugin runs without the rights of root",
+    errno.EACCES: "this needs the rights of root",
 }
 
 
@@ -42,7 +41,7 @@ def translated(path: Path) -> Iterator[None]:
         if code in _OURS:
             raise
         if code in _DAMAGE:
-            raise StoreCorrupt(f"the store {path} is damaged: {error}", REPAIR) from error
+            raise StoreCorrupt(f"the store {path} is damaged: {error}", repair_hint(path)) from error
         raise _unavailable(path, str(error), _SQLITE_ADVICE.get(code)) from error
     except OSError as error:
         raise _unavailable(path, error.strerror or str(error), _ERRNO_ADVICE.get(error.errno or 0)) from error
@@ -51,5 +50,16 @@ def translated(path: Path) -> Iterator[None]:
 def _unavailable(path: Path, reason: str, advice: str | None) -> StoreUnavailable:
     return StoreUnavailable(
         f"the store {path} cannot be used: {reason}",
-        advice or f"look at {path.parent}; ipam.data_dir names another place",
+        # Never "use another data_dir": what is in use here would be given out there once more.
+        advice or f"look at {path.parent}: disk, rights, links",
     )
+
+
+def repair_command(path: Path) -> str:
+    """Return the command that repairs a store."""
+    return f"`spidercni ctl --data-dir {path.parent} check --repair`"
+
+
+def repair_hint(path: Path) -> str:
+    """Say what to do about damage."""
+    return f"nothing was changed; {repair_command(path)} keeps it aside and saves what can be read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -65,16 +66,18 @@ class LocalSession:
 
     async def start(self, pool: Pool) -> int:
         """Return where the search begins: behind the address that the pool gave last, or at its first."""
+        key = pool.scope, pool.name
+        known = pool.spec_json, json.dumps(pool.reserved)
         row = self._connection.execute(
-            "SELECT spec, cursor FROM pool WHERE scope = ? AND name = ?", (pool.scope, pool.name)
+            "SELECT spec, reserved, cursor FROM pool WHERE scope = ? AND name = ?", key
         ).fetchone()
         if row is None:
-            self._connection.execute("INSERT INTO pool VALUES (?, ?, ?, NULL)", (pool.scope, pool.name, pool.spec_json))
+            self._connection.execute("INSERT INTO pool VALUES (?, ?, ?, ?, NULL)", (*key, *known))
             return 0
-        spec, cursor = row
-        if spec != pool.spec_json:
+        *before, cursor = row
+        if tuple(before) != known:
             self._connection.execute(
-                "UPDATE pool SET spec = ? WHERE scope = ? AND name = ?", (pool.spec_json, pool.scope, pool.name)
+                "UPDATE pool SET spec = ?, reserved = ? WHERE scope = ? AND name = ?", (*known, *key)
             )
         if cursor is None:
             return 0
@@ -117,6 +120,19 @@ class LocalSession:
         """Replace one record by another of the same address."""
         self._delete(allocation)
         records.insert(self._connection, successor)
+
+    async def supersede(self, attachment: Attachment) -> None:
+        """Remember that the pod has a newer sandbox."""
+        self._connection.execute("INSERT OR IGNORE INTO superseded VALUES (?, ?, ?)", attachment)
+
+    async def is_superseded(self, attachment: Attachment) -> bool:
+        """Tell whether the pod has a newer sandbox."""
+        query = f"SELECT 1 FROM superseded WHERE {records.OF_ATTACHMENT}"
+        return self._connection.execute(query, attachment).fetchone() is not None
+
+    async def forget(self, attachment: Attachment) -> None:
+        """Forget that the attachment was superseded."""
+        self._connection.execute(f"DELETE FROM superseded WHERE {records.OF_ATTACHMENT}", attachment)
 
     async def release(self, allocation: Allocation) -> None:
         """Remove the record; the address stays in its run until it has cooled down."""

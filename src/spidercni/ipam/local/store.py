@@ -32,7 +32,7 @@ class LocalStore:
 
     async def exists(self) -> bool:
         """Tell whether there is a file."""
-        return self._database.path.exists()
+        return self._database.there()
 
     async def attached(self, attachment: Attachment) -> list[Allocation]:
         """Return what the attachment holds."""
@@ -40,6 +40,14 @@ class LocalStore:
             if connection is None:
                 return []
             return list(records.find(connection, records.OF_ATTACHMENT, *attachment))
+
+    async def knows(self, attachment: Attachment) -> bool:
+        """Tell whether anything is recorded about the attachment."""
+        with self._database.read() as connection:
+            return connection is not None and any(
+                connection.execute(f"SELECT 1 FROM {table} WHERE {records.OF_ATTACHMENT}", attachment).fetchone()
+                for table in ("address", "superseded")
+            )
 
     async def allocations(self) -> list[Allocation]:
         """Return everything, IPv4 before IPv6, by ascending address."""

@@ -10,7 +10,23 @@ from typing import NamedTuple
 from spidercni.ipam.local.database import Database
 from spidercni.ipam.local.runs import decode, encode
 from spidercni.model.intervals import Interval, IntervalSet
-from spidercni.model.pool import Pool, parse_pool
+from spidercni.model.pool import Pool, parse_pool, parse_reserved
+
+
+class PoolInUse(Exception):
+    """The pool has addresses in use, or is one of a manifest."""
+
+
+def forget(database: Database, scope: str, name: str) -> bool:
+    """Forget an inline pool that no configuration has any more; False where there is none of that name.
+
+    Only what people see changes: an ADD that uses the pool makes it known again. Raises PoolInUse.
+    """
+    with database.write() as connection:
+        used = connection.execute("SELECT 1 FROM address WHERE pool = ? AND network = ?", (name, scope)).fetchone()
+        if used:
+            raise PoolInUse
+        return connection.execute("DELETE FROM pool WHERE scope = ? AND name = ?", (scope, name)).rowcount > 0
 
 
 class Usage(NamedTuple):
@@ -33,13 +49,17 @@ def usages(database: Database, manifests: Iterable[Pool], reserved: Mapping[int,
     pools = {(pool.scope, pool.name): pool for pool in manifests}
     with database.read() as connection:
         if connection is not None:
-            for scope, name, spec in connection.execute("SELECT scope, name, spec FROM pool").fetchall():
-                pools.setdefault((scope, name), parse_pool(name, json.loads(spec), f"pool {name}", scope))
+            for scope, name, spec, told in connection.execute(
+                "SELECT scope, name, spec, reserved FROM pool"
+            ).fetchall():
+                pool = parse_pool(name, json.loads(spec), f"pool {name}", scope)
+                pools.setdefault((scope, name), pool._replace(reserved=tuple(json.loads(told))))
         return [_usage(connection, pools[key], reserved) for key in sorted(pools)]
 
 
 def _usage(connection: sqlite3.Connection | None, pool: Pool, reserved: Mapping[int, IntervalSet]) -> Usage:
-    set_aside = pool.space & reserved.get(pool.family, IntervalSet())
+    told = parse_reserved(list(pool.reserved), f"pool {pool.name}: reserved")[pool.family]
+    set_aside = pool.space & IntervalSet((*reserved.get(pool.family, ()), *told))
     in_use, cooling, allocated = IntervalSet(), IntervalSet(), 0
     if connection is not None:
         in_use = pool.space & _within(connection, "address", pool)
