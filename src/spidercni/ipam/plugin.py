@@ -52,8 +52,10 @@ def real_context(environ: Mapping[str, str]) -> Context:
 
     current = settings.read(environ)
 
+    databases: dict[str, Database] = {}
+
     def open_store(config: StoreConfig) -> LocalStore:
-        database = Database(config.data_dir, current.lock_timeout_seconds)
+        database = databases.setdefault(config.data_dir, Database(config.data_dir, current.lock_timeout_seconds))
         return LocalStore(database, time.time, current.cooldown_seconds)
 
     def read_catalog(config: IpamConfig) -> Catalog:

@@ -85,13 +85,21 @@ _LEAST_SPACE_BYTES = 64 << 10
 _SQLITE_BUSY_SECONDS = 5.0
 
 
+# Which file a connection is to: device and inode.
+_Identity = tuple[int, int]
+
+
 class Database:
-    """The file under one data directory. Holds nothing open between transactions."""
+    """The file under one data directory; may be used by several threads.
+
+    Connections stay open between transactions, outside of which they hold no lock: an agent saves a fifth of a call.
+    """
 
     def __init__(self, data_dir: str, lock_timeout_seconds: float) -> None:
         self.directory = Path(data_dir)
         self.path = self.directory / FILE_NAME
         self._lock_timeout = lock_timeout_seconds
+        self._idle: list[tuple[_Identity, sqlite3.Connection]] = []
 
     def there(self) -> bool:
         """Tell whether there is a store.
@@ -107,7 +115,8 @@ class Database:
                 )
         if self.path.exists():
             return True
-        if Path(f"{self.path}-journal").exists():
+        # The file comes before its journal: seen in this order, a first call of another process is no loss.
+        if Path(f"{self.path}-journal").exists() and not self.path.exists():
             raise StoreCorrupt(
                 f"the store {self.path} is gone, its journal is still there",
                 "bring the file back, or have it made anew from what the runtime remembers: "
@@ -128,14 +137,10 @@ class Database:
             with locked(self.directory, EXCLUSIVE, self._lock_timeout):
                 if not self.there():
                     self.put_in_place(self.create_beside(f"{FILE_NAME}.new"))
-                with closing(self._connect()) as connection:
+                with self._connected() as connection:
                     # Not IMMEDIATE: the flock is ours. EXCLUSIVE fails at once on a file we may not write.
                     connection.execute("BEGIN EXCLUSIVE")
-                    try:
-                        yield connection
-                    except BaseException:
-                        connection.rollback()
-                        raise
+                    yield connection
                     connection.commit()
 
     @contextmanager
@@ -148,7 +153,7 @@ class Database:
             if not self.there():
                 yield None
                 return
-            with locked(self.directory, SHARED, self._lock_timeout), closing(self._connect()) as connection:
+            with locked(self.directory, SHARED, self._lock_timeout), self._connected() as connection:
                 connection.execute("BEGIN")
                 yield connection
 
@@ -192,25 +197,57 @@ class Database:
         finally:
             os.close(descriptor)
 
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection to the file that has the name now; whatever the block has not committed is rolled back."""
+        identity = self._identity()
+        while self._idle:
+            known, connection = self._idle.pop()
+            if known == identity:
+                break
+            connection.close()  # the file was replaced, by a repair
+        else:
+            connection = self._connect()
+        try:
+            self._check(connection)
+            yield connection
+            connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append((identity, connection))
+
+    def _identity(self) -> _Identity:
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
+
     def _connect(self) -> sqlite3.Connection:
         # Readers open for writing too: whoever comes first after a `kill -9` has to roll the journal back.
         # On a read-only disk SQLite opens the file for reading only by itself.
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_SQLITE_BUSY_SECONDS
+            f"{self.path.as_uri()}?mode=rw",
+            uri=True,
+            isolation_level=None,
+            timeout=_SQLITE_BUSY_SECONDS,
+            check_same_thread=False,
         )
         try:
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if application != APPLICATION_ID:
-                raise StoreCorrupt(f"{self.path} is not a store of spidercni", faults.repair_hint(self.path))
-            if version != SCHEMA_VERSION:
-                raise StoreUnavailable(
-                    f"the store {self.path} has schema {version}, this executable knows {SCHEMA_VERSION}",
-                    "it was written by another release: install that one again",
-                )
+            self._check(connection)  # first of all: a file that is not ours is not changed
             connection.execute("PRAGMA journal_mode = PERSIST")
             connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Refuse a file that is not ours, or of another release."""
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise StoreCorrupt(f"{self.path} is not a store of spidercni", faults.repair_hint(self.path))
+        if version != SCHEMA_VERSION:
+            raise StoreUnavailable(
+                f"the store {self.path} has schema {version}, this executable knows {SCHEMA_VERSION}",
+                "it was written by another release: install that one again",
+            )
