@@ -12,12 +12,14 @@ from tests.lab import execute
 from tests.plugin.networks import Networks
 from tests.plugin.store import Store
 
+from .agent import DyingAgent
 from .worker import Report, Storm, Worker, attachment
 
 WORKERS = 64
 ADDRESSES = 60
 FIRST = "10.77.0.10"
 SECONDS = float(os.environ.get("SPIDERCNI_STORM_SECONDS", "60"))
+AGENT_SECONDS = SECONDS / 2
 LAST_CALLS = 300.0  # seconds that the workers may take for what is under way when the time is over
 CHECK_EVERY = 1.0
 
@@ -26,6 +28,18 @@ POOL = {"name": "storm", "subnet": "10.77.0.0/24", "ips": ["10.77.0.10-10.77.0.6
 
 def test_no_address_twice_and_nothing_lost(tmp_path: Path) -> None:
     """INV-IPAM-1 under kill -9: no address has two owners, the store stays sound, and ends up empty."""
+    _storm(tmp_path, SECONDS, None)
+
+
+def test_the_same_while_an_agent_is_killed_every_second(tmp_path: Path) -> None:
+    """Half of the calls go through an agent that dies and comes back all the time: no duplicate, no leak."""
+    with DyingAgent(built.folder_form(), tmp_path) as agent:
+        _storm(tmp_path, AGENT_SECONDS, agent.socket)
+        print(f"agent killed {agent.deaths} times")
+        assert agent.deaths > AGENT_SECONDS / 4
+
+
+def _storm(tmp_path: Path, seconds: float, agent: Path | None) -> None:
     executable = built.folder_form()
     plugin = tmp_path / "spiderpool"
     plugin.symlink_to(executable)
@@ -37,12 +51,13 @@ def test_no_address_twice_and_nothing_lost(tmp_path: Path) -> None:
         first_address=FIRST,
         addresses=ADDRESSES,
         beliefs=tmp_path / "beliefs",
-        until=time.monotonic() + SECONDS,
+        until=time.monotonic() + seconds,
+        agent=agent,
     )
     reports, checks = _rage(storm, store)
 
     counts = sum((report.counts for report in reports), Counter())
-    print(f"\nstorm of {SECONDS:.0f} s: {dict(counts)}, checks: {checks}")
+    print(f"\nstorm of {seconds:.0f} s: {dict(counts)}, checks: {checks}")
     held = {name: address for report in reports for name, address in report.held.items()}
     assert store.used() == sorted(held.values())
     assert counts["killed"] > counts["plugins started"] / 5

@@ -34,6 +34,7 @@ class Storm:
     addresses: int
     beliefs: Path
     until: float  # by time.monotonic(), which all processes of a machine share
+    agent: Path | None = None  # socket of an agent that every second worker's plugins call, and that may die
 
     def slot(self, address: str) -> int:
         """Return the number of an address in the table."""
@@ -86,6 +87,9 @@ class Worker:
         self._durations: deque[float] = deque(maxlen=MEASURED)  # of calls that ended by themselves
         self._report = Report()
         self._sandboxes = 0
+        # An empty variable says that there is no agent.
+        relayed = storm.agent is not None and number % 2
+        self._way = {"SPIDERCNI_AGENT_SOCKET": str(storm.agent) if relayed else ""}
 
     def run(self) -> Report:
         """Add and delete until the time is over; at the end it is known of every attachment whether it is there."""
@@ -112,7 +116,10 @@ class Worker:
             self._report.counts["added"] += 1
         elif answer.document()["code"] == TRY_AGAIN:
             # Nothing may be left of a refused ADD; no DEL follows, so that the end of the storm would show it.
+            # Except where an agent may have died in the middle: the runtime sends DEL then.
             self._report.counts["refused (code 11)"] += 1
+            if self._storm.agent is not None:
+                self._release(container_id)
         else:
             raise Unexpected(answer)
 
@@ -137,7 +144,7 @@ class Worker:
         begin = time.monotonic()
         with subprocess.Popen(
             [self._storm.plugin],
-            env=variables(self._storm.plugin, command, attachment(container_id)),
+            env=variables(self._storm.plugin, command, attachment(container_id)) | self._way,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

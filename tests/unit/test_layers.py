@@ -27,11 +27,14 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 OWNERS = {
     "click": {"cli"},
     "rich": {"cli"},
-    "yaml": {"cli", "ipam"},
+    "yaml": {"cli", "ipam", "settings"},
     "sqlite3": {"ipam"},
     "httpx": {"kube"},
     "pyroute2": {"net"},
     "pydantic": {"model", "settings", "cli", "agent", "controller"},
+    "starlette": {"agent"},
+    "uvicorn": {"agent"},
+    "prometheus_client": {"agent"},
 }
 
 # Modules whose docstring says "Pure." import nothing that does I/O.

@@ -9,7 +9,7 @@ import socket
 import struct
 from types import TracebackType
 
-from spidercni.agent.wire import Decoder, Frame, ProtocolError, encode
+from spidercni.agent.wire import Decoder, Frame, encode
 
 _READ_BYTES = 1 << 16
 # A relay sends one descriptor; room for a few more, so that a stranger's are closed and not lost in the kernel.
@@ -54,11 +54,6 @@ class Connection:
     async def send(self, frame: Frame) -> None:
         """Send a frame. Raises OSError when the relay has left."""
         await asyncio.get_running_loop().sock_sendall(self._socket, encode(frame))
-
-    async def wait_for_leaving(self) -> None:
-        """Return when the relay has closed its end. Raises ProtocolError if it says anything more."""
-        if await self.receive() is not None:
-            raise ProtocolError("a frame after GO")
 
     async def _read(self) -> bytes:
         loop = asyncio.get_running_loop()

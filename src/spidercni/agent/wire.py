@@ -5,6 +5,7 @@
                                     ◀── ACCEPTED "I will do it if you say go", or DECLINED, or an ANSWER at once
     GO                              ──▶           from here on the relay will not do it by itself
                                     ◀── ANSWER
+    UNDELIVERED, if the answer could not be printed ──▶
 
 Before GO either side may leave and nothing has happened: the relay then runs the plugin in its own process. That is
 why there are two phases (INV-AGENT-1).
@@ -32,6 +33,7 @@ class Kind(IntEnum):
     DECLINED = 3
     GO = 4
     ANSWER = 5
+    UNDELIVERED = 6
 
 
 class ProtocolError(Exception):

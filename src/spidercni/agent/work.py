@@ -7,7 +7,7 @@ loop; the store serialises its writers by itself. The loop never waits for the d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -41,24 +41,30 @@ class Worker:
         self._environ = environ
         # Set when a release has ended: it may have been noted for later.
         self.released = asyncio.Event()
-        self._handlers: dict[str, Mapping[str, Handler]] = {
-            name: plugin.load_handlers(environ) for name, plugin in plugins.items()
-        }
+        self._handlers: Mapping[str, Mapping[str, Handler]] = {}
+        self.reload()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         self._containers: dict[str, _Turn] = {}
 
-    def knows(self, name: str) -> bool:
-        """Tell whether a plugin of that name is here."""
-        return name in self._plugins
+    def reload(self) -> None:
+        """Read the settings of the plugins again; calls that run keep theirs. Raises what `load_handlers` raises."""
+        self._handlers = {name: plugin.load_handlers(self._environ) for name, plugin in self._plugins.items()}
 
-    async def answer(self, relayed: RelayedCall, netns: int | None) -> Reply:
-        """Run the call in its container's turn.
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the plugins that are here."""
+        return frozenset(self._plugins)
+
+    async def answer(
+        self, relayed: RelayedCall, netns: int | None, on_start: Callable[[], None] = lambda: None
+    ) -> Reply:
+        """Run the call in its container's turn; `on_start` is called, in a thread, when its waiting is over.
 
         Cancelled before its turn it has done nothing; cancelled while it runs it is finished, and taken back.
         """
         async with self._turn(relayed):
             # The thread's own future: one of asyncio's says that it was cancelled while the thread goes on.
-            running = self._threads.submit(self._respond, relayed, netns)
+            running = self._threads.submit(self._respond, relayed, netns, on_start)
             try:
                 return await asyncio.shield(asyncio.wrap_future(running))
             except asyncio.CancelledError:
@@ -90,7 +96,8 @@ class Worker:
         """Wait for what runs and end the threads."""
         self._threads.shutdown()
 
-    def _respond(self, relayed: RelayedCall, netns: int | None) -> Reply:
+    def _respond(self, relayed: RelayedCall, netns: int | None, on_start: Callable[[], None]) -> Reply:
+        on_start()
         path = f"/proc/self/fd/{netns}" if netns is not None else ""
         call = Call(relayed.environ, lambda: relayed.stdin, path)
         return run(respond(self._plugins[relayed.name], call, lambda: self._handlers[relayed.name]))

@@ -13,6 +13,8 @@ from spidercni.cli.lazy import LazyGroup
     sources={
         "agent": ("spidercni.cli.agent:agent", "Answer for the plugins of this node."),
         "ctl": ("spidercni.cli.ctl:ctl", "Look at pools and addresses, check and repair the store."),
+        "install": ("spidercni.cli.install:install", "Lay this executable down for the container runtime."),
+        "settings": ("spidercni.cli.settings:settings", "Show the settings in force and where they come from."),
         "completion": ("spidercni.cli.completion:completion", "Print the completion script of a shell."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},

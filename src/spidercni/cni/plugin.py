@@ -102,14 +102,14 @@ def serve(plugin: Plugin, environ: Mapping[str, str], streams: Streams) -> int:
         return 0
     call = Call(environ, lambda: read_all(streams.stdin, STDIN_LIMIT_BYTES))
     reply = run(respond(plugin, call, lambda: plugin.load_handlers(environ)))
-    if reply.error is not None:
-        _explain(reply)
     try:
         streams.write(reply.body)
     except OSError:
         # A runtime does not always send DEL after a failed ADD (macvlan sends none to its IPAM plugin).
         run(reply.undo())
         raise
+    if reply.error is not None:
+        _explain(reply)  # after the document: nothing that goes wrong here may cost it
     return reply.status
 
 

@@ -136,6 +136,16 @@ def test_who_leaves_after_go_leaves_nothing(agent):
     assert given == len(agent.used())
 
 
+def test_an_answer_that_was_not_printed_is_taken_back(agent):
+    """The relay's last word: the runtime never saw it."""
+    with Relay(agent.socket) as relay:
+        relay.request(agent.config())
+        relay.go()
+        assert 0 == relay.answer()[0]
+        relay.send(Kind.UNDELIVERED)
+    eventually(lambda: [] == agent.used())
+
+
 def hold_store(agent):
     """Take the store's lock as a stuck process would; return the descriptor to close."""
     agent.data_dir.mkdir(exist_ok=True)

@@ -23,6 +23,7 @@ FRAMES = [
     (Frame(Kind.ACCEPTED), b"spd1\x02\0\0\0\0\0\0\0"),
     (Frame(Kind.DECLINED), b"spd1\x03\0\0\0\0\0\0\0"),
     (Frame(Kind.GO), b"spd1\x04\0\0\0\0\0\0\0"),
+    (Frame(Kind.UNDELIVERED), b"spd1\x06\0\0\0\0\0\0\0"),
     (Frame(Kind.ANSWER, b"\x01no"), b"spd1\x05\0\0\0\0\0\0\x03\x01no"),
     (Frame(Kind.ANSWER, b"\0" * 258), b"spd1\x05\0\0\0\0\0\x01\x02" + b"\0" * 258),
 ]
@@ -56,7 +57,7 @@ def test_frames(frame, data):
         b"x",
         b"spd2",
         b"spd1\x00\0\0\0\0\0\0\0",
-        b"spd1\x06\0\0\0\0\0\0\0",
+        b"spd1\x07\0\0\0\0\0\0\0",
         b"spd1\x02\0\0\x01\0\0\0\0",
         b"spd1\x01\0\0\0" + (PAYLOAD_LIMIT_BYTES + 1).to_bytes(4, "big"),
         b"spd1\x01\0\0\0\xff\xff\xff\xff",
