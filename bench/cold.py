@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--onefile-runs", type=int, default=20, help="the same for the one file (default: %(default)s)")
     parser.add_argument("--host-local", type=Path, help="Go's host-local (default: scripts/build-tools makes it)")
     arguments = parser.parse_args()
+    os.environ["SPIDERCNI_RELAYED"] = "1"  # straight to Python, also where an agent runs
     dist = ROOT / "dist"
     with tempfile.TemporaryDirectory(prefix="spidercni-bench-") as name:
         folder = Path(name)

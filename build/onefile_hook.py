@@ -1,4 +1,6 @@
-"""Runs first in the one-file form: die with the parent.
+"""Runs first in the one-file form that has PyInstaller's own bootloader: die with the parent.
+
+With the relay the bootloader does it by itself, at the fork (`native/relay.c`); this is for builds without a compiler.
 
 The one file unpacks itself and runs the program as its child. A runtime that gives up on a plugin kills the process it
 started, which is only the parent: the child would go on and allocate an address that nobody waits for. ctypes costs

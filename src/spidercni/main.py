@@ -16,6 +16,7 @@ def main() -> None:
     """Run what the program was called as, and exit with its status."""
     # The relay's word to itself that it has handed over; plugins that we start must not inherit it.
     os.environ.pop("SPIDERCNI_RELAYED", None)
+    os.environ.pop("SPIDERCNI_FALLBACK", None)
     name = os.path.basename(sys.argv[0])
     if name not in PLUGINS and len(sys.argv) == 1 and os.environ.get("CNI_COMMAND"):
         # One file was copied and named in a configuration as it is: it can only be meant as the IPAM plugin.
