@@ -377,7 +377,7 @@ After=spidercni-agent.socket
 Type=simple
 # Without calls for so many seconds it leaves. The socket stays, and the next call starts it again.
 ExecStart=$bin/spidercni agent --idle-exit 600
-ExecReload=/bin/kill -HUP \$MAINPID
+ExecReload=/bin/sh -c "kill -HUP \$MAINPID"
 KillSignal=SIGTERM
 # It gives calls that run 20 s to end.
 TimeoutStopSec=30
