@@ -7,7 +7,7 @@ since the ADD must not keep an address from being released.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from itertools import count
@@ -59,7 +59,7 @@ async def add(request: Request, context: Context) -> Answer:
     config = configs.parse(request, context.settings)
     args = configs.parse_arguments(request)
     requested = configs.parse_requested(request, args)
-    owner = owner_of(request, args)
+    owner = Owner.of(request.environment.container_id, args)
     catalog = context.read_catalog(config)
     candidates, refusal = _select(config, catalog, Asker(context.settings.node, owner.namespace))
     if refusal is None:
@@ -201,13 +201,6 @@ async def _noting(context: Context, note: Note) -> AsyncIterator[Waiting]:
 
 def _note_name(context: Context) -> str:
     return name_of(context.clock(), os.getpid(), next(_count))
-
-
-def owner_of(request: Request, args: Mapping[str, str]) -> Owner:
-    """Return who the address will belong to: the pod by its UID, else the container."""
-    uid = args.get("K8S_POD_UID")
-    identity = f"pod/{uid}" if uid else f"container/{request.environment.container_id}"
-    return Owner(identity, args.get("K8S_POD_NAMESPACE", ""), args.get("K8S_POD_NAME", ""))
 
 
 def _select(

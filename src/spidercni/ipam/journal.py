@@ -49,23 +49,11 @@ class Journal:
 
     def notes(self, data_dir: str) -> list[Note]:
         """Return what waits for a store. Raises StoreUnavailable (11) where that cannot be known."""
-        try:
-            names = sorted(name for name in os.listdir(self.directory) if name.endswith(_SUFFIX))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise self._unavailable(error) from error
-        return [note for name in names if (note := self._read(name)) is not None and note.data_dir == data_dir]
+        return [note for note in self._all() if note.data_dir == data_dir]
 
     def data_dirs(self) -> set[str]:
         """Return the stores that something waits for. Raises StoreUnavailable (11)."""
-        try:
-            names = [name for name in os.listdir(self.directory) if name.endswith(_SUFFIX)]
-        except FileNotFoundError:
-            return set()
-        except OSError as error:
-            raise self._unavailable(error) from error
-        return {note.data_dir for name in names if (note := self._read(name)) is not None}
+        return {note.data_dir for note in self._all()}
 
     def write(self, note: Note) -> None:
         """Note a release, durably. Raises StoreUnavailable (11)."""
@@ -92,6 +80,15 @@ class Journal:
                 (self.directory / note.name).unlink(missing_ok=True)
             except OSError:
                 return
+
+    def _all(self) -> list[Note]:
+        try:
+            names = sorted(name for name in os.listdir(self.directory) if name.endswith(_SUFFIX))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._unavailable(error) from error
+        return [note for name in names if (note := self._read(name)) is not None]
 
     def _read(self, name: str) -> Note | None:
         """Return a note, or None where another process has just removed it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from spidercni.model.addresses import Address, Interface
@@ -18,6 +19,13 @@ class Owner(NamedTuple):
     identity: str
     namespace: str = ""
     pod: str = ""
+
+    @classmethod
+    def of(cls, container_id: str, args: Mapping[str, str]) -> Owner:
+        """Return the owner that a container's CNI_ARGS name."""
+        uid = args.get("K8S_POD_UID")
+        identity = f"pod/{uid}" if uid else f"container/{container_id}"
+        return cls(identity, args.get("K8S_POD_NAMESPACE", ""), args.get("K8S_POD_NAME", ""))
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.pod}" if self.pod else self.identity

@@ -52,12 +52,7 @@ def _allocations(cached: Mapping[str, Any], place: Place, now: float) -> Iterato
     if not all(IDENTIFIER.match(name) for name in attachment[:2]):
         raise ValueError("impossible names")
     args = dict(cached.get("cniArgs") or [])
-    uid = args.get("K8S_POD_UID")
-    owner = Owner(
-        f"pod/{uid}" if uid else f"container/{attachment.container_id}",
-        args.get("K8S_POD_NAMESPACE", ""),
-        args.get("K8S_POD_NAME", ""),
-    )
+    owner = Owner.of(attachment.container_id, args)
     families = set()
     for ip in previous_ips({"prevResult": cached.get("result")}) or ():
         # We give one address a family and come first; what follows is of another plugin of the chain.
